@@ -37,7 +37,7 @@ dist:
 image:
     container/build.sh
 
-# a release: the static program, built twice and compared, its bill of materials and licences
+# a release: the static program and its packages, made twice and compared, its bill of materials and licences
 release:
     release/build.sh
 

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Makes a release: the static program, its bill of materials, the licences of what is in it, and sums.
+# Makes a release: the static program, packages, a container image and a chart of it, the bill of materials, the
+# licences of what is in it, and sums.
 #
 #     release/build.sh [--profile NAME] [--of PROGRAM] [--out DIR]
 #
 # The program is built twice, from what is committed, in two folders, and the bytes are compared: what
-# differs is no release. The rest is read from the working tree, which therefore has to be what is committed.
+# differs is no release. So are the packages (release/packages.sh says which). The rest is read from the working tree, which therefore has to be what is committed.
 # Elsewhere the same bytes come out with the same rustc, C compiler and C library, which the bill names.
 #
 #     --profile NAME   the cargo profile; dist if left out
 #     --of PROGRAM     takes one that release/static.sh made, and builds none: a rehearsal
 #     --out DIR        where everything is put; target/release-of-VERSION if left out
 #
-# Needs what a build needs, Python 3.11 and git.
+# Needs what a build needs, Python 3.11, git, dpkg-deb and rpmbuild. The program is for this machine's processor: for
+# another one, run this there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 fail() { echo "release/build.sh: $*" >&2; exit 1; }
@@ -72,5 +74,14 @@ done
 install -m 0755 "$program" "$out/scimitar"
 release/materials.py bom > "$out/scimitar.cdx.json"
 release/materials.py licences > "$out/THIRD-PARTY.md"
-(cd "$out" && sha256sum scimitar scimitar.cdx.json THIRD-PARTY.md > SHA256SUMS)
+# Twice as well, in other circumstances.
+mkdir "$scratch/first" "$scratch/second"
+release/packages.sh "$out/scimitar" "$out" "$scratch/first"
+(umask 077; TZ=Asia/Tokyo TMPDIR=$scratch/second release/packages.sh "$out/scimitar" "$out" "$scratch/second")
+for package in "$scratch/first"/*; do
+    cmp "$package" "$scratch/second/${package##*/}" || fail "two packages of one program differ"
+done
+install -m 0644 "$scratch/first"/* "$out/"
+made=("$scratch/first"/*)
+(cd "$out" && sha256sum scimitar scimitar.cdx.json THIRD-PARTY.md "${made[@]##*/}" > SHA256SUMS)
 cat "$out/SHA256SUMS"

@@ -1,7 +1,9 @@
 //! What can be typed, parsed once into an [`Invocation`] that cannot hold a contradiction.
 
 mod args;
+mod examples;
 mod select;
+mod shot;
 mod subcommand;
 mod values;
 
@@ -38,20 +40,24 @@ pub struct Invocation {
     pub output: Output,
     /// How often `-v` was given.
     pub verbosity: u8,
+    /// Results, warnings and errors alone.
+    pub quiet: bool,
+    /// Nothing was typed after the program's name.
+    pub bare: bool,
 }
 
 /// What is done with a ledger as a whole. A ledger is named by its url, or by a configuration file
-/// whose `[state]` is meant.
+/// whose `[state]` is used.
 #[derive(Clone, Debug)]
 pub enum StateCommand {
-    /// Moves it with everything that it knows; the old one is of no use from then on.
+    /// Moves it with everything in it; the old one cannot be used afterwards.
     Copy {
         /// The old one.
         from: String,
-        /// The new one, in which nothing is yet.
+        /// The new one, which is empty.
         to: String,
     },
-    /// Makes one of use again that was moved to another that is lost.
+    /// Reopens one that was moved to another one, which is lost.
     Reopen {
         /// Which one.
         ledger: String,
@@ -69,7 +75,7 @@ pub enum Command {
     RotateNow {
         /// Which ones.
         of: Selection,
-        /// All of them, said in so many words.
+        /// `--all` was given.
         all: bool,
         /// Their current and previous tokens have leaked.
         compromised: bool,
@@ -85,19 +91,19 @@ pub enum Command {
         /// How long to stay, and whether to change anything.
         shot: OneShot,
     },
-    /// Says everything that is wrong with the configuration.
+    /// Validates the configuration and lists all errors.
     Check {
-        /// Log in everywhere and prove each right.
+        /// Also log in everywhere and test each permission.
         online: bool,
     },
-    /// Says what will happen and when.
+    /// Prints what will happen and when.
     Plan {
         /// Which connections.
         of: Selection,
         /// How far to look ahead.
         until: Duration,
     },
-    /// Says where each connection stands.
+    /// Shows the state of each connection.
     Status {
         /// Which connections.
         of: Selection,
@@ -105,7 +111,16 @@ pub enum Command {
         list: List,
         /// Exit as `--once` would.
         exit_code: bool,
+        /// Keep running, and show what changes.
+        watch: bool,
     },
+    /// The last changes of connections.
+    History {
+        /// Which connections.
+        of: Selection,
+    },
+    /// The names of connections, a line each, for completions.
+    Names,
     /// The same in sentences.
     Explain {
         /// Which connections.
@@ -113,7 +128,7 @@ pub enum Command {
     },
     /// Lists every token that is known.
     Tokens {
-        /// Of which connections.
+        /// Which connections.
         of: Selection,
     },
     /// Takes over a token that something else minted.
@@ -135,14 +150,14 @@ pub enum Command {
         /// The state.
         state: PathBuf,
     },
-    /// Takes a place for the one that is delivered to, although it was moved.
+    /// Accepts that a location was moved: it is delivered to there.
     AcceptPlace {
         /// Which connection.
         connection: ConnectionName,
         /// Its location, or its sink's name.
         place: String,
     },
-    /// Takes a throw-away user of a proof by writing for gone, because a person says so.
+    /// Accepts that a person deleted a throw-away user (`verify = "write"`).
     AcceptUserGone {
         /// Which connection.
         connection: ConnectionName,
@@ -158,7 +173,7 @@ pub enum Command {
         /// Also the one that the sinks hold.
         force: bool,
     },
-    /// Starts and revokes nothing until a moment.
+    /// Pauses connections: nothing is started or revoked until a given time.
     Pause {
         /// Which connections.
         of: Selection,
@@ -185,18 +200,18 @@ pub enum Command {
     Discover {
         /// At which provider; `None`: at all.
         provider: Option<ProviderName>,
-        /// Takes the list although many connections are missing from it.
+        /// Accepts the list even if many connections are missing from it.
         accept: bool,
     },
-    /// Says the least that the services have to grant.
+    /// Prints the minimum permissions required.
     Permissions,
-    /// Says whether the daemon on this machine is ready.
+    /// Tells whether the daemon on this machine is ready.
     Healthcheck,
-    /// Checks that an audit log is what was written.
+    /// Verifies an audit log.
     AuditVerify {
         /// The files, oldest first; `-` is standard input.
         files: Vec<PathBuf>,
-        /// The hash of a line that has to be there.
+        /// The hash of a line that must be present.
         head: Option<String>,
     },
     /// The tenant to rehearse against.
@@ -215,7 +230,7 @@ pub enum Command {
 /// How a list of connections is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct List {
-    /// In which order; `None`: that of the files.
+    /// In which order; `None`: as text the worst first, else that of the files.
     pub sort: Option<Sort>,
     /// Each connection, also where a terminal cannot show that many.
     pub all: bool,
@@ -226,11 +241,11 @@ pub struct List {
 pub enum Sort {
     /// By name.
     Name,
-    /// The one that expires next first.
+    /// The next to expire first.
     Expiry,
-    /// The one that is rotated next first.
+    /// The next to be rotated first.
     Next,
-    /// What fails first, then what is refused, what waits, and the rest.
+    /// Failed first, then refused, waiting, and the rest.
     Standing,
 }
 
@@ -239,7 +254,7 @@ pub enum Sort {
 pub enum Artefact {
     /// The JSON Schema of the configuration.
     Schema,
-    /// What a shell needs to complete the command line.
+    /// The shell completions.
     Completions(clap_complete::Shell),
     /// The manual page.
     Man,
@@ -248,20 +263,20 @@ pub enum Artefact {
 /// What `--rotate-now` and `--once` share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OneShot {
-    /// Stay until the older tokens are revoked.
+    /// Stay until the previous tokens are revoked.
     pub wait: bool,
     /// How long to try; `None` (only with `wait`): as long as it takes.
     pub timeout: Option<Duration>,
-    /// Say what would be done, and change nothing.
+    /// Print what would be done, and change nothing.
     pub dry_run: bool,
 }
 
 /// How a call over many connections is held back, and from where it goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bulk {
-    /// How many are worked on before the next are begun; `None`: all.
+    /// How many are rotated before the next ones are started; `None`: all.
     pub batch: Option<NonZeroUsize>,
-    /// After so many failures no further one is begun; `None`: when each of the first few fails.
+    /// After this many failures no further one is started; `None`: when each of the first few fails.
     pub stop_after: Option<NonZeroUsize>,
     /// What was rotated after this moment is done already; `None`: when the call begins.
     pub since: Option<Timestamp>,
@@ -285,7 +300,7 @@ pub struct Sandbox {
 /// A tenant's rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Requests a second, sustained.
+    /// Sustained requests per second.
     pub per_second: NonZeroU32,
     /// Requests at once.
     pub burst: NonZeroU32,
@@ -300,15 +315,17 @@ pub enum Output {
     Json,
 }
 
-/// Whether `--output json` was asked for, as far as a command line that is wrong can say.
+/// Whether `--output json` was asked for, as far as this can be read from an invalid command line.
 #[must_use]
 pub fn wants_json(args: &[OsString]) -> bool {
     let options: Vec<&OsStr> =
         args.iter().map(OsString::as_os_str).take_while(|arg| *arg != "--").collect();
-    options.iter().any(|arg| *arg == "--output=json")
+    let joined = |arg: &&OsStr| ["--output=json", "-ojson", "-o=json"].iter().any(|it| *arg == *it);
+    let flag = |arg: &OsStr| arg == "--output" || arg == "-o";
+    options.iter().any(joined)
         || options
             .windows(2)
-            .any(|pair| matches!(pair, [flag, value] if *flag == "--output" && *value == "json"))
+            .any(|pair| matches!(pair, [name, value] if flag(name) && *value == "json"))
 }
 
 /// `text` without any token value or client secret that was typed: a value pasted where an id

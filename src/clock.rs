@@ -6,6 +6,7 @@
 
 mod agreed;
 mod provider;
+pub(crate) mod stored;
 
 use std::{fmt, time::Duration};
 

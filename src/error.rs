@@ -74,6 +74,33 @@ pub enum Code {
     ClaimLost,
 }
 
+impl Code {
+    /// The word in logs (`error.type`) and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoSlot => "no_slot",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NoConnection => "no_connection",
+            Self::ScimNotConfigured => "scim_not_configured",
+            Self::ScimUnsupported => "scim_unsupported",
+            Self::Invalid => "invalid",
+            Self::Throttled => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::Unreadable => "unreadable",
+            Self::Changed => "changed",
+            Self::ForeignOwner => "foreign_owner",
+            Self::PlaceChanged => "place_changed",
+            Self::ForeignContent => "foreign_content",
+            Self::Io => "io",
+            Self::ClaimLost => "claim_lost",
+        }
+    }
+}
+
 /// A failed operation: what was tried, on what, what the answer was. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub struct Fault {

@@ -64,7 +64,11 @@ fn start() -> anyhow::Result<u8> {
         let (stop, console) = (Stop::default(), Console::stderr());
         let clock = Arc::new(AgreedClock::new(Arc::new(SystemClock)));
         process::survive_file_limits().context("could not catch SIGXFSZ")?;
-        let voice = commands::voice(&invocation.command, &console);
+        // To end a watch is no news.
+        let silent =
+            invocation.quiet || matches!(invocation.command, Command::Status { watch: true, .. });
+        let heard = if silent { console.quiet() } else { console.clone() };
+        let voice = commands::voice(&invocation.command, &heard);
         stop.listen(voice, clock.clone(), commands::ended_by_a_signal(&invocation.command))
             .context("could not listen to signals")?;
         init::reap(clock.clone()).context("could not listen to SIGCHLD")?;

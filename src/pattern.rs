@@ -52,7 +52,7 @@ impl Pattern {
             return Err("a pattern has 1 to 512 characters");
         }
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err("no name holds white space, so no pattern does");
+            return Err("names contain no white space, so patterns must not either");
         }
         Ok(Self(text.to_owned()))
     }

@@ -44,8 +44,7 @@ pub(crate) fn names(
     nested: bool,
 ) -> Result<BTreeSet<String>, Error> {
     if too_deep(text) {
-        let words =
-            format!("more than {DEEPEST} signs, opening brackets or `not` follow one another");
+        let words = format!("more than {DEEPEST} signs, opening brackets or `not` in a row");
         return Err(Error::new(ErrorKind::SyntaxError, words));
     }
     bounds::check(text, &expressions(text))
@@ -54,7 +53,7 @@ pub(crate) fn names(
     Ok(template.undeclared_variables(nested).into_iter().collect())
 }
 
-/// Whether more than [`DEEPEST`] signs, opening brackets or `not` follow one another in an expression; space between
+/// Whether more than [`DEEPEST`] signs, opening brackets or `not` in a row in an expression; space between
 /// them does not count.
 fn too_deep(text: &str) -> bool {
     let spaced = expressions(text).replace(['-', '+', '(', '['], " - ");
@@ -99,14 +98,14 @@ pub(crate) fn unknown_name(name: &str, known: &[&str]) -> String {
         Some((distance, known)) if distance <= name.len().div_ceil(2) => {
             format!("there is no {name:?}; did you mean {known:?}?")
         }
-        Some(_) | None => format!("there is no {name:?}; there are {}", known.join(", ")),
+        Some(_) | None => format!("there is no {name:?}; the names are {}", known.join(", ")),
     }
 }
 
 /// Why a template cannot be used; `names` says what may stand in it.
 pub(crate) fn unusable(problem: &Error, names: &str) -> String {
     let what = match (problem.kind() == ErrorKind::UndefinedError, problem.detail()) {
-        (true, _) => format!("it uses something that is not there; {names}"),
+        (true, _) => format!("it uses an unknown name; {names}"),
         (false, Some(detail)) => detail.to_owned(),
         (false, None) => problem.kind().to_string(),
     };
@@ -193,6 +192,6 @@ mod tests {
         let long = "{% for a in b %}".to_owned() + &"y".repeat(8_000) + "{% endfor %}";
         let context = Value::from_pairs([("b", "x".repeat(500))]);
         let problem = rendered(&environment(), &long, context).unwrap_err();
-        assert!(problem.to_string().contains("more than 1024 KiB"), "{problem}");
+        assert!(problem.to_string().contains("longer than 1024 KiB"), "{problem}");
     }
 }

@@ -52,7 +52,7 @@ macro_rules! names {
             fn try_known(text: &str) -> Result<Self, NotAName> {
                 let fits = !text.is_empty()
                     && text.len() <= $longest
-                    && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+                    && is_unbroken(text);
                 let not = NotAName { what: $what, longest: $longest, invisible: None };
                 if fits { Ok(Self(text.into())) } else { Err(not) }
             }
@@ -83,6 +83,13 @@ macro_rules! names {
             }
         }
     )+};
+}
+
+/// Whether it holds no white space and no control characters. Nearly all names are plain ASCII, and ledgers
+/// hold very many.
+fn is_unbroken(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+        || !text.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
 /// Reads a text without a copy of it in between: ledgers hold very many names.
@@ -131,12 +138,14 @@ pub enum NotChosen {
     #[error(transparent)]
     Name(#[from] NotAName),
     /// It reads as an option.
-    #[error("a connection name must not begin with `-`, where a command takes it for an option")]
+    #[error(
+        "a connection name must not begin with `-`, because a command would read it as an option"
+    )]
     Option,
     /// It holds something that shells read.
     #[error(
-        "a connection name holds only letters, digits and `.` `_` `-` `:` `@` `+` `/` `,`, so that \
-         it needs no quotes in a shell; it holds `{0}`"
+        "a connection name may contain only letters, digits and `.` `_` `-` `:` `@` `+` `/` `,`, so that \
+         it needs no quotes in a shell; this one contains `{0}`"
     )]
     Shell(char),
 }
@@ -303,13 +312,7 @@ impl Digest {
     /// Hashes `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
-        use fmt::Write;
-        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-        let hex = hash.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        Self(hex)
+        Self(hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref()))
     }
 
     /// 64 hex digits.
@@ -317,6 +320,12 @@ impl Digest {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Lower-case hex. (Formatting each byte took a twentieth of a rotation.)
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits.map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()).collect()
 }
 
 /// What a provider's list shows of a token.

@@ -161,7 +161,7 @@ fn entry(sample: &Sample) -> Entry {
         at: sample.now,
         event: "rested".to_owned(),
         words: "nothing is due before 2026-12-02T04:00:00Z: the token expires at \
-                2026-12-12T04:00:00Z and less than rotate_before (33%) is left then"
+                2026-12-12T04:00:00Z, with less than rotate_before (33%) left"
             .to_owned(),
     }
 }

@@ -1,9 +1,9 @@
 //! Figures about speed and memory. None of them is a test: nothing here fails for being slow.
 //!
 //! `cargo bench --bench figures -- [decide] [ledger] [rotation] [mass] [startup] [sidecar] [memory]
-//! [scrape] [--large] [--peer]` prints one JSON line a figure on standard output and a table on standard error.
-//! Without names, all eight run, each within about a minute on two cores; `--large` adds what
-//! takes minutes, `--peer` a script on the vendor's client library for comparison.
+//! [scrape] [page] [replicas] [--large] [--peer]` prints one JSON line a figure on standard output and
+//! a table on standard error. Without names, all run, each within about two minutes on two cores;
+//! `--large` adds what takes minutes, `--peer` a script on the vendor's client library for comparison.
 
 mod decide;
 mod figure;
@@ -11,7 +11,9 @@ mod ledger;
 mod mass;
 mod memory;
 mod meter;
+mod page;
 mod rate;
+mod replicas;
 mod resident;
 mod rotation;
 mod sample;
@@ -37,8 +39,10 @@ pub(crate) struct Wanted {
     peer: bool,
 }
 
-const BENCHES: [&str; 8] =
-    ["decide", "ledger", "rotation", "mass", "startup", "sidecar", "memory", "scrape"];
+const BENCHES: [&str; 10] = [
+    "decide", "ledger", "rotation", "mass", "startup", "sidecar", "memory", "scrape", "page",
+    "replicas",
+];
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args_os().skip(1).peekable();
@@ -90,6 +94,12 @@ fn main() -> anyhow::Result<()> {
     }
     if asked("scrape") {
         scrape::run(&runtime, &mut book, wanted.large)?;
+    }
+    if asked("page") {
+        page::run(&runtime, &mut book)?;
+    }
+    if asked("replicas") {
+        replicas::run(&runtime, &mut book)?;
     }
     book.print()
 }

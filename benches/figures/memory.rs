@@ -162,7 +162,7 @@ impl Daemon {
             .arg(scene.config())
             .arg("run")
             // A connection that is as it should be is worth no line otherwise.
-            .env("SCIMITAR_LOG", "scimitar::engine::daemon=debug")
+            .env("SCIMITAR_LOG", "scimitar::engine::telling=debug")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -4,8 +4,7 @@
 #     packaging/deb/build.sh BINARY [FOLDER]
 #
 # Writes scimitar_VERSION_ARCHITECTURE.deb into FOLDER (default: here) and prints its path. Needs
-# dpkg-deb, and strip and readelf from binutils. What belongs to the program (manual page, completions,
-# schema) is printed by the binary, so it must run on this machine.
+# dpkg-deb, and strip and readelf from binutils. packaging/tree.sh says what is in it.
 #
 # The same binary and sources give the same package, byte by byte: every time in it is
 # SOURCE_DATE_EPOCH, by default that of the last commit. DEB_MAINTAINER says whose package it is;
@@ -57,55 +56,19 @@ if grep -q '^ExecReload=/bin/kill ' "$root"/systemd/*.service; then depends+=(pr
 depends=$(printf '%s\n' "${depends[@]}" | awk '!seen[$0]++' | paste -sd, | sed 's/,/, /g')
 
 put() { install -D --mode=0644 "$1" "$work/tree/$2"; }
-print() {
-    local target=$work/tree/$1
-    mkdir -p "${target%/*}"
-    shift
-    env -i "$binary" "$@" > "$target"
-}
 
-install -D --mode=0755 "$binary" "$work/tree/usr/bin/scimitar"
-strip --strip-unneeded --remove-section=.comment --remove-section=.note "$work/tree/usr/bin/scimitar"
-print usr/share/man/man1/scimitar.1 man
-print usr/share/bash-completion/completions/scimitar completions bash
-print usr/share/zsh/vendor-completions/_scimitar completions zsh
-print usr/share/fish/vendor_completions.d/scimitar.fish completions fish
-print usr/share/scimitar/scimitar.schema.json schema
-
-units=usr/lib/systemd/system
-for unit in "$root"/systemd/*.service "$root"/systemd/*.timer; do
-    [[ -e $unit ]] || continue
-    name=${unit##*/}
-    put "$unit" "$units/$name"
-    sed -i 's|/usr/local/|/usr/|g' "$work/tree/$units/$name"
-    case $name in
-        *@.service) put "$here/instance.conf" "$units/$name.d/10-package.conf" ;;
-        *.service) put "$here/unit.conf" "$units/$name.d/10-package.conf" ;;
-    esac
-done
-put "$root/systemd/scimitar.sysusers.conf" usr/lib/sysusers.d/scimitar.conf
-
+"$root/packaging/tree.sh" deb "$binary" "$work/tree"
 doc=usr/share/doc/scimitar
 put "$here/copyright" "$doc/copyright"
 put "$here/lintian-overrides" usr/share/lintian/overrides/scimitar
 put "$here/README.Debian" "$doc/README.Debian"
-put "$root/README.md" "$doc/README.md"
-put "$root/config.example.toml" "$doc/examples/scimitar.toml"
-# It works where it is copied to: /etc/scimitar is not for the program to write to.
-sed -i 's|example-data/|/var/lib/scimitar/example-data/|' "$work/tree/$doc/examples/scimitar.toml"
-for example in "$root"/examples/*.toml "$root"/systemd/*.d/*.conf; do
-    [[ ! -e $example ]] || put "$example" "$doc/examples/${example##*/}"
-done
 put "$root/CHANGELOG.md" "$doc/changelog"
 {
     printf 'scimitar (%s) stable; urgency=medium\n\n' "$version"
     printf '  * What changed is in changelog.gz beside this file.\n\n'
     printf ' -- %s  %s\n' "$maintainer" "$(date --utc --rfc-email --date="@$SOURCE_DATE_EPOCH")"
 } > "$work/tree/$doc/changelog.Debian"
-gzip -9n "$work/tree/$doc/changelog" "$work/tree/$doc/changelog.Debian" \
-    "$work/tree/usr/share/man/man1/scimitar.1"
-# Their owners and modes are set when the account is there.
-mkdir -p "$work"/tree/{etc,var/lib,var/log}/scimitar
+gzip -9n "$work/tree/$doc/changelog" "$work/tree/$doc/changelog.Debian"
 
 mkdir "$work/tree/DEBIAN"
 (cd "$work/tree" && find usr -type f -print0 | sort -z | xargs -0 md5sum) > "$work/tree/DEBIAN/md5sums"
@@ -121,13 +84,14 @@ Depends: $depends
 Section: admin
 Priority: optional
 Description: rotation of SCIM bearer tokens
- Scimitar mints a SCIM token ahead of the expiry of the one in use, proves that
- it works, delivers it to every place that needs it, waits until the older one
- is really out of use, and only then revokes that.
+ Scimitar creates a new SCIM token before the current one expires, tests it,
+ delivers it to every place that needs it, waits until the old token is no
+ longer used, then revokes it.
  .
- It knows Auth0 and dbt Cloud as providers, and delivers to HashiCorp Vault,
- OpenBao, AWS Secrets Manager and files. It runs as a daemon, or from a timer,
- and can be killed at any moment.
+ It knows Auth0, dbt Cloud and issuers that its configuration declares, and
+ delivers to HashiCorp Vault, OpenBao, the secret stores of AWS, Azure and
+ Google Cloud, Kubernetes, Okta, Entra ID, files and programs. It runs as a
+ daemon or from a timer, and is safe to kill at any point.
 CONTROL
 for script in postinst prerm postrm; do
     install --mode=0755 "$here/$script" "$work/tree/DEBIAN/$script"

@@ -51,7 +51,7 @@ impl Before<'_> {
         let embedded = is_sandbox(self.config) && is_sandbox(config);
         let found = self.app.providers.get(name).filter(|_| same || embedded)?;
         if !same {
-            tracing::warn!(provider = %name, "what changed of the embedded sandbox {name} takes effect at the next start");
+            tracing::warn!(provider = %name, "the changes to the embedded sandbox {name} take effect at the next start");
         }
         Some(found.clone())
     }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 use super::{
     App, AppError, Reached, Use,
+    assembly::Assembly,
     before::{Before, keep},
     budgets::{self, Budgets},
     hooks,
@@ -11,22 +12,20 @@ use super::{
 };
 use crate::{
     clock::{AgreedClock, SystemEntropy},
-    config::{Config, ConnectionConfig, Environment},
+    config::{Config, Environment},
     engine::{
         live::Watched,
         progress::Progress,
-        worker::{Connection, Engine, Reopen},
+        worker::{Engine, Reopen},
     },
-    error::chain,
     kind::{BuildError, Parts},
     ledger::Ledger,
     probe::ScimClient,
     provider::budget::SharedLimit,
     sandbox::Running,
-    shared::Shared,
     sink::{self, Place, Services, Sink},
     telemetry::{audit, metrics::Metrics},
-    token::{ConnectionName, ProviderName},
+    token::ProviderName,
 };
 
 /// Builds everything.
@@ -58,6 +57,7 @@ pub async fn build_on(
     let metrics = Metrics::try_new().map_err(|error| BuildError::of(&error))?;
     ledger.agree_on(clock).await;
     let engine = Engine {
+        person: None,
         clock: clock.clone(),
         entropy: Arc::new(SystemEntropy),
         ledger,
@@ -65,6 +65,7 @@ pub async fn build_on(
         audit: Arc::new(audit::Off),
         progress,
         pool: Default::default(),
+        services: Default::default(),
         request_timeout: config.engine.request_timeout,
     };
     let app = furnish(engine, config, env, None).await?;
@@ -142,31 +143,22 @@ async fn furnish(
     let limits = engine.ledger.limits();
     let (providers, sandboxes) =
         reach(&parts, config, before, limits.as_ref(), &mut budgets).await?;
-    let reopen: Arc<dyn Reopen> = Arc::new(Remembered(services.clone()));
+    let services = Arc::new(services);
+    let reopen: Arc<dyn Reopen> = Arc::new(Remembered(Arc::clone(&services)));
     let hooks = Arc::new(hooks::wired(config, &parts)?);
-    let mut connections = Vec::with_capacity(config.connections.len());
-    let mut can = BTreeMap::new();
-    let surveys = config.surveys();
-    for connection in &config.connections {
-        let survey = surveys.get(&connection.provider);
-        let (Some(Reached { provider, probe }), Some(survey)) =
-            (providers.get(&connection.provider), survey)
-        else {
-            continue;
-        };
-        let capabilities = can
-            .entry(&connection.provider)
-            .or_insert_with(|| Shared::from(provider.capabilities()))
-            .clone();
-        connections.push(Arc::new(Connection {
-            policy: Arc::new(connection.policy(capabilities, survey.interval)),
-            provider: provider.clone(),
-            probe: probe.clone(),
-            sinks: sinks(connection, &services)?,
-            reopen: reopen.clone(),
-            hooks: hooks.clone(),
-        }));
-    }
+    let all = Assembly {
+        surveys: config.surveys(),
+        configured: config.connections.clone(),
+        providers: providers.clone(),
+        services: Arc::clone(&services),
+        reopen,
+        hooks: Arc::clone(&hooks),
+    };
+    // There may be very many. On the kind of thread that read them there is memory that reading left,
+    // and nobody waits who should not.
+    let connections = tokio::task::spawn_blocking(move || all.assembled())
+        .await
+        .map_err(|error| BuildError::of(&error))??;
     let limit = usize::try_from(config.engine.max_parallel)
         .ok()
         .and_then(NonZeroUsize::new)
@@ -176,32 +168,15 @@ async fn furnish(
     Ok(App { engine, connections, watched, providers, limit, budgets, services, stores, sandboxes })
 }
 
-fn sinks(
-    connection: &ConnectionConfig,
-    services: &Services,
-) -> Result<Vec<Arc<dyn Sink>>, AppError> {
-    let mut sinks = Vec::with_capacity(connection.deliveries.len());
-    for delivery in &connection.deliveries {
-        let Some(service) = services.get(&delivery.sink) else { continue };
-        let sink = service.open(&delivery.to);
-        sinks.push(sink.map_err(|fault| refused(&connection.name, &fault))?);
-    }
-    Ok(sinks)
-}
-
-fn refused(name: &ConnectionName, error: &dyn std::error::Error) -> AppError {
-    AppError::Configuration(format!("connection {name}: {}", chain(error)))
-}
-
 /// Opens places that left the policy.
 #[derive(Debug)]
-struct Remembered(Services);
+struct Remembered(Arc<Services>);
 
 impl Reopen for Remembered {
     fn reopen(&self, place: &Place) -> Option<Arc<dyn Sink>> {
         sink::reopen(&self.0, place)?
             .inspect_err(|fault| {
-                tracing::warn!(sink = %place.sink, location = %place.location, error = %fault, "{}, which left the policy, cannot be read: {fault}", place.location);
+                tracing::warn!(sink = %place.sink, location = %place.location, error = %fault, "{}, which is no longer in the configuration, cannot be read: {fault}", place.location);
             })
             .ok()
     }
@@ -264,5 +239,26 @@ mod tests {
         assert_eq!(class().await, Class::Transient, "it is not in force yet");
         rebuilt.announce(&other);
         assert_eq!(class().await, Class::Terminal, "no sink keeps it any more");
+    }
+
+    /// What a sink wrote last has to be known in the next call too.
+    #[tokio::test]
+    async fn only_sinks_that_know_nothing_are_opened_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = BTreeMap::from([("T".to_owned(), "t".to_owned())]);
+        let env: Arc<dyn Environment> = Arc::new(env);
+        let clock = Arc::new(AgreedClock::new(Arc::new(SystemClock)));
+        let more = "[sinks.d]\ntype = \"file\"\ndirectory = \"tokens\"\n[[connections]]\nname = \"initech\"\n\
+                    provider = \"a\"\nconnection_id = \"con_0123456789abcdef\"\ntoken_lifetime = \"30d\"\n\
+                    rotate_before = \"10d\"\ndeliver_to = [{ sink = \"v\", path = \"secret/a\" }, \
+                    { sink = \"d\", file = \"a.token\" }]\n";
+        let config = read(folder.path(), env.as_ref(), "{ env = \"T\" }", &format!("{SINK}{more}"));
+        let app = build(&config, &env, &clock, Arc::new(Silent), Use::Write).await.unwrap();
+        let places = &app.connections[0].places;
+        let (one, other) = (places.open().unwrap(), places.open().unwrap());
+        assert_eq!(places.names().len(), 2);
+        assert!(Arc::ptr_eq(&one[0], &other[0]), "Vault's knows what it wrote");
+        assert!(!Arc::ptr_eq(&one[1], &other[1]), "a file's knows nothing");
+        assert_eq!(one[1].place().key, other[1].place().key);
     }
 }

@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{App, Use};
 use crate::{
-    clock::rfc3339,
     config::{Config, ProviderConfig, discover::Inventories},
     error::{Class, Code, Fault, chain},
     ledger::{
@@ -13,6 +12,7 @@ use crate::{
     },
     provider::connections::Found,
     token::{ProviderName, Tenant},
+    words::date,
 };
 
 /// What is done with a list that lets too many go.
@@ -120,7 +120,7 @@ async fn list(app: &App, config: &Config, name: &ProviderName) -> Result<Vec<Fou
             "list the connections",
             Class::Transient,
             Code::Unavailable,
-            "the provider is not built",
+            "the provider is not available",
         )),
     }
 }
@@ -132,11 +132,11 @@ async fn keep(ledger: &dyn Ledger, tenant: &Tenant, inventory: &Inventory) -> Re
 fn failed(name: &ProviderName, why: &str, before: Option<&Inventory>) -> String {
     let since = match before {
         Some(before) => format!(
-            "the {} connections of the list of {} stay",
+            "Scimitar keeps the {} connections listed at {}",
             before.connections.len(),
-            rfc3339(before.at)
+            date(before.at)
         ),
-        None => "none is known yet".to_owned(),
+        None => "no connection is known yet".to_owned(),
     };
     format!("the connections of {name} could not be discovered: {why}; {since}")
 }

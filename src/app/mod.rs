@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
+mod assembly;
 mod before;
 mod budgets;
 mod build;
@@ -22,9 +23,11 @@ use crate::{
     config::Config,
     engine::{
         live::Watched,
+        progress::Progress,
         worker::{Connection, Engine},
     },
     kind::Stores,
+    ledger::Ledger,
     probe::ScimProbe,
     provider::Provider,
     sandbox::Running,
@@ -49,7 +52,7 @@ pub struct App {
     /// What the tenants' requests are paced by.
     pub budgets: Budgets,
     /// What runs behind each `[sinks.NAME]`; log-ins are given back at the end.
-    pub services: Services,
+    pub services: Arc<Services>,
     /// Those of them that keep secrets for others.
     pub stores: Stores,
     /// The embedded sandboxes; they end with it.
@@ -81,6 +84,30 @@ impl App {
         metrics.configured(&providers, &sinks, &hooks);
     }
 
+    /// The same for one command that is done beside what is running: it shares what requests are paced
+    /// by and the log-ins, which stay when it is closed, and has a ledger of its own, so that its claims
+    /// are told from others', and room of its own, so that neither keeps the other waiting for a place.
+    #[must_use]
+    pub fn lent(&self, ledger: Arc<dyn Ledger>, progress: Arc<dyn Progress>) -> Self {
+        Self {
+            engine: Engine {
+                ledger,
+                progress,
+                pool: Default::default(),
+                audit: Arc::new(audit::Off),
+                ..self.engine.clone()
+            },
+            connections: self.connections.clone(),
+            watched: self.watched.clone(),
+            providers: self.providers.clone(),
+            limit: self.limit,
+            budgets: self.budgets.clone(),
+            services: Arc::default(),
+            stores: self.stores.clone(),
+            sandboxes: Vec::new(),
+        }
+    }
+
     /// Tells where the audit log ends, gives log-ins back, and stops the embedded sandboxes after
     /// their open requests, as far as all that can be done `within` this time.
     pub async fn close(self, within: std::time::Duration) {
@@ -101,7 +128,7 @@ impl App {
         };
         let closed = async { tokio::join!(told, given_back, stopped) };
         if tokio::time::timeout(within, closed).await.is_err() {
-            tracing::debug!("not everything could be given back in time; it ends by itself");
+            tracing::debug!("not all leases could be released in time; they expire automatically");
         }
     }
 }

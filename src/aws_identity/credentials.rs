@@ -32,19 +32,22 @@ pub(crate) fn credentials(error: &CredentialsError, hidden: &[&str]) -> (Class, 
             Class::Terminal,
             Code::Unauthorized,
             format!(
-                "there are no AWS credentials: neither in the environment (AWS_ACCESS_KEY_ID), nor \
-                 in a profile, nor of a web identity, a container or an instance ({words})"
+                "there are no AWS credentials in the environment (AWS_ACCESS_KEY_ID), a profile, \
+                 a web identity, a container or an instance ({words})"
             ),
         ),
         CredentialsError::InvalidConfiguration(_) => (
             Class::Terminal,
             Code::Unauthorized,
-            format!("the AWS credentials' configuration is of no use: {}", of_profile(&words)),
+            format!(
+                "the configuration of the AWS credentials is not usable: {}",
+                of_profile(&words)
+            ),
         ),
         CredentialsError::ProviderTimedOut(_) => (
             Class::Transient,
             Code::Timeout,
-            format!("the AWS credentials could not be had in time: {words}"),
+            format!("timed out while getting the AWS credentials: {words}"),
         ),
         CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) => of_provider(&words),
         _ => of_provider(&words),
@@ -79,12 +82,12 @@ fn reasons(tried: &Tried, hidden: &[&str]) -> String {
 /// The SDK's own words about a profile, but for what only who builds this program could do.
 fn of_profile(words: &str) -> String {
     const SSO: &str = "the profile signs in through IAM Identity Center (sso_session, sso_start_url), which \
-                       needs a person at a browser from time to time and is not built in; use a role \
+                       needs a person at a browser and is not supported; use a role \
                        (instance, container, web identity, role_arn), or a profile with \
                        credential_process = \"aws configure export-credentials --profile NAME --format \
                        process\"";
-    const LOGIN: &str = "the profile is of a person's session at the console (login_session), which is \
-                         not built in; use a role (instance, container, web identity, role_arn) or \
+    const LOGIN: &str = "the profile is a person's console session (login_session), which is not supported; \
+                         use a role (instance, container, web identity, role_arn) or \
                          credential_process";
     let Some((_, feature)) = words.split_once("cargo feature(s) enabled: ") else {
         return words.to_owned();
@@ -94,11 +97,11 @@ fn of_profile(words: &str) -> String {
 
 /// Where STS says no, it says so for good.
 fn of_provider(words: &str) -> (Class, Code, String) {
-    let detail = format!("the AWS credentials could not be had: {words}");
+    let detail = format!("could not get the AWS credentials: {words}");
     let denied = ["AccessDenied", "InvalidIdentityToken", "MalformedPolicyDocument", "IDPRejected"];
     if denied.iter().any(|name| words.contains(name)) {
-        let then = "; see the role's trust policy: whom it trusts, for which external id, and \
-                    whether sts:TagSession is allowed where there are session tags";
+        let then = "; check the role's trust policy: whom it trusts, the external id, and whether \
+                    it allows sts:TagSession if there are session tags";
         return (Class::Terminal, Code::Unauthorized, format!("{detail}{then}"));
     }
     (Class::Transient, Code::Unavailable, detail)

@@ -123,7 +123,7 @@ impl AwsIdentity {
             failed(class, code, words)
         })?;
         let unsigned = |error: &dyn std::error::Error| {
-            let words = format!("it could not be signed: {}", chain(error));
+            let words = format!("the request could not be signed: {}", chain(error));
             failed(Class::Terminal, Code::Invalid, words)
         };
         let length = BODY.len().to_string();

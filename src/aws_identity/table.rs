@@ -33,7 +33,7 @@ pub(crate) fn endpoint(value: &Value<'_>) -> Option<Url> {
     let refuse = |trouble: String| {
         value.refuse(
             format!("`{key}` {trouble}"),
-            "name the endpoint alone, such as that of a VPC; leave it out for the region's own",
+            "name only the endpoint, such as that of a VPC; leave it out to use the region's own",
         );
     };
     guarded(&url, "tokens").and_then(|()| no_path()).map_err(refuse).ok()?;

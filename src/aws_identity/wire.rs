@@ -112,7 +112,7 @@ async fn send(
                 let name =
                     HeaderName::from_str(name).map_err(|_| unbuilt("a header has no name"))?;
                 let mut value = HeaderValue::from_str(text)
-                    .map_err(|_| unbuilt("a header holds what none may hold"))?;
+                    .map_err(|_| unbuilt("a header has characters that are not allowed"))?;
                 value.set_sensitive(SENSITIVE.contains(&name.as_str()));
                 headers.insert(name, value);
             }
@@ -124,7 +124,7 @@ async fn send(
     }
     match (body.filter(|body| !body.is_empty()), kind) {
         (Some(body), Some(Some(kind))) => sent = sent.body(kind, body),
-        (Some(_), Some(None) | None) => return Err(unbuilt("its body is of no known kind")),
+        (Some(_), Some(None) | None) => return Err(unbuilt("its body has an unknown type")),
         (None, _) => {}
     }
     let reply = http.send(sent).await?;

@@ -169,7 +169,7 @@ pub fn badly(status: ExitStatus) -> Option<String> {
         (Some(code), _) => Some(format!("ended with exit status {code}")),
         (None, signal) => {
             let signal = signal.and_then(|number| Signal::try_from(number).ok());
-            Some(format!("was ended by {}", signal.map_or("a signal", Signal::as_str)))
+            Some(format!("was killed by {}", signal.map_or("a signal", Signal::as_str)))
         }
     }
 }

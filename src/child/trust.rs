@@ -39,8 +39,8 @@ pub fn untrusted(program: &Path) -> Option<Untrusted> {
         // What is not there is not run; whoever starts it says so.
         Err((_, error)) if error.kind() == io::ErrorKind::NotFound => None,
         Err((path, error)) => Some(Untrusted {
-            trouble: format!("{} cannot be looked at: {}", path.display(), system_words(&error)),
-            hint: "let the account that runs scimitar enter the folders above it".to_owned(),
+            trouble: format!("{} cannot be inspected: {}", path.display(), system_words(&error)),
+            hint: "give the account that runs scimitar access to the folders above it".to_owned(),
             of_this_account: true,
         }),
     }
@@ -96,7 +96,7 @@ fn judged(path: &Path, meta: &fs::Metadata) -> Option<Untrusted> {
     if open && !(meta.is_dir() && mode & STICKY != 0) {
         return Some(Untrusted {
             trouble: format!("{shown} can be changed by every user (mode {mode:04o})"),
-            hint: format!("close it: chmod o-w {shown}"),
+            hint: format!("restrict access to it: chmod o-w {shown}"),
             of_this_account: false,
         });
     }
@@ -156,7 +156,7 @@ mod tests {
         assert!(trouble(&link).is_some_and(|words| words.contains("outer/inner can be changed")));
         let turning = folder.join("turning");
         symlink("turning", &turning).unwrap();
-        assert!(trouble(&turning).is_some_and(|words| words.contains("cannot be looked at")));
+        assert!(trouble(&turning).is_some_and(|words| words.contains("cannot be inspected")));
         assert_eq!(trouble(&folder.join("gone")), None, "nobody can change what is not there");
     }
 

@@ -7,16 +7,16 @@ use crate::{
     token::{ConnectionName, ProviderName},
 };
 
-/// Which connections were asked for. All that is given must hold.
+/// Which connections were asked for. A connection must match everything that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Any of these; every connection where there is none.
     pub named: Vec<Named>,
     /// Of this provider.
     pub provider: Option<ProviderName>,
-    /// Called so.
+    /// Whose names match this.
     pub matching: Option<Pattern>,
-    /// That stand so now: each of these.
+    /// Which are in each of these states now.
     pub conditions: Vec<Condition>,
 }
 
@@ -27,8 +27,7 @@ impl Selection {
         Self { named: vec![Named::Name(name)], ..Self::default() }
     }
 
-    /// Whether it says whose connections are meant: by names, a pattern or a provider. How they stand
-    /// alone does not.
+    /// Whether it selects by names, a pattern or a provider; a state alone is not enough.
     #[must_use]
     pub fn says_whose(&self) -> bool {
         !self.named.is_empty() || self.provider.is_some() || self.matching.is_some()
@@ -40,7 +39,7 @@ impl Selection {
         self.named.iter().any(|one| matches!(one, Named::Name(named) if named == name))
     }
 
-    /// Whether it says anything.
+    /// Whether it selects at all.
     #[must_use]
     pub fn says_anything(&self) -> bool {
         self.says_whose() || !self.conditions.is_empty()
@@ -52,36 +51,36 @@ impl Selection {
 pub enum Named {
     /// This one.
     Name(ConnectionName),
-    /// Those called so. No name that can be configured holds `*` or `?`.
+    /// Those whose names match. No name that can be configured has `*` or `?` in it.
     Like(Pattern),
 }
 
-/// How a connection stands: a word of `--where`.
+/// The state of a connection: a word of `--where`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// A rotation is due, or the connection was never looked at.
+    /// A rotation is due, or the connection was never checked.
     Due,
-    /// Something fails and is tried again.
+    /// Something failed and is retried.
     Failing,
-    /// Nothing goes on until an operator decides.
+    /// Blocked until an operator decides.
     Refused,
-    /// Time or evidence is waited for.
+    /// It waits for time or evidence.
     Waiting,
     /// An operator paused it.
     Paused,
-    /// Somebody has to do something about it.
+    /// It needs attention.
     Attention,
     /// It has a token that Scimitar does not own.
     Unmanaged,
     /// A sink holds what it should not.
     Drift,
-    /// Its current token works no more.
+    /// Its current token has expired or is gone.
     Expired,
-    /// Its current token works for less than this, or not any more.
+    /// Its current token expires within this time, or no longer works.
     Expiring(Duration),
 }
 
-/// The words and what they mean, for help and for those who typed another one.
+/// The words and what they mean, for help and error messages.
 pub const CONDITIONS: [(&str, Condition); 9] = [
     ("due", Condition::Due),
     ("failing", Condition::Failing),
@@ -94,11 +93,11 @@ pub const CONDITIONS: [(&str, Condition); 9] = [
     ("expired", Condition::Expired),
 ];
 
-/// What stands in front of a duration.
+/// The word before a duration.
 const EXPIRING: &str = "expiring<";
 
 impl Condition {
-    /// Reads a word; `duration` reads what stands behind `expiring<`.
+    /// Reads a word; `duration` reads what follows `expiring<`.
     ///
     /// # Errors
     /// The words that there are.

@@ -6,6 +6,8 @@ use clap::{ArgGroup, Subcommand};
 
 use super::{
     Artefact, Command, Condition, List, Named, Rate, Sandbox, Selection, Sort, StateCommand, Until,
+    examples,
+    shot::{RotateArgs, ShotArgs},
     values::{
         condition, duration, hash, name, named, pattern, probe_user, provider, reason, secret,
         token_id, until,
@@ -30,12 +32,12 @@ pub(super) struct SelectArgs {
     /// Only connections of this provider
     #[arg(long, value_name = "NAME", value_parser = provider)]
     pub(super) provider: Option<ProviderName>,
-    /// Only connections whose names fit this pattern: * is anything, ? one character
+    /// Only connections whose names match this pattern: * is anything, ? one character
     #[arg(long = "match", value_name = "GLOB", value_parser = pattern)]
     pub(super) matching: Option<Pattern>,
-    /// Only connections that stand so: due, failing, refused, waiting, paused, attention, unmanaged,
+    /// Only connections in this state: due, failing, refused, waiting, paused, attention, unmanaged,
     /// drift, expired, expiring<30d; given several times, all must hold
-    #[arg(long = "where", value_name = "STANDING", value_parser = condition)]
+    #[arg(long = "where", value_name = "STATE", value_parser = condition)]
     pub(super) conditions: Vec<Condition>,
 }
 
@@ -48,17 +50,53 @@ impl SelectArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Sub {
-    /// Run the daemon, in the foreground (also without any command)
+    /// Run the daemon in the foreground (also without any command)
+    ///
+    /// SIGHUP reloads the configuration; one with errors changes nothing. SIGTERM ends the daemon once the
+    /// step in hand is finished or parked.
+    #[command(after_help = examples::RUN)]
     Run,
-    /// Say everything that is wrong with the configuration
+    /// Rotate connections now, then exit
+    ///
+    /// First does what is due. The overlap still holds: the previous token is revoked later by the daemon
+    /// or `scimitar once`, or by this call with --wait.
+    #[command(
+        after_help = examples::ROTATE,
+        group = whose().args(["connections", "provider", "matching", "conditions", "all"])
+    )]
+    Rotate {
+        /// Which connections: names, or patterns with * and ?
+        #[arg(value_name = "CONNECTION", value_parser = named, conflicts_with = "all")]
+        connections: Vec<Named>,
+        #[command(flatten)]
+        of: SelectArgs,
+        #[command(flatten)]
+        rotate: RotateArgs,
+        #[command(flatten)]
+        shot: ShotArgs,
+    },
+    /// Do whatever is due (rotate, deliver, heal, revoke), then exit
+    #[command(after_help = examples::ONCE)]
+    Once {
+        /// Which connections: names, or patterns with * and ? [default: all]
+        #[arg(value_name = "CONNECTION", value_parser = named)]
+        connections: Vec<Named>,
+        #[command(flatten)]
+        of: SelectArgs,
+        #[command(flatten)]
+        shot: ShotArgs,
+    },
+    /// Validate the configuration and list all errors
+    #[command(after_help = examples::CHECK)]
     Check {
-        /// Also log in to every provider and sink and prove each right that a rotation needs
+        /// Also log in to every provider and sink and test each permission that a rotation needs
         #[arg(long)]
         online: bool,
     },
-    /// Say what will happen and when; changes nothing
+    /// Print what will happen and when; changes nothing
+    #[command(after_help = examples::PLAN)]
     Plan {
-        /// Which connections: names, or patterns of names with * and ? [default: all]
+        /// Which connections: names, or patterns with * and ? [default: all]
         #[arg(value_name = "CONNECTION", value_parser = named)]
         connections: Vec<Named>,
         #[command(flatten)]
@@ -67,93 +105,122 @@ pub(super) enum Sub {
         #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = duration)]
         until: Duration,
     },
-    /// Say where each connection stands
+    /// Show the state of each connection, worst first
+    #[command(after_help = examples::STATUS)]
     Status {
-        /// Which connections: names, or patterns of names with * and ? [default: all]
+        /// Which connections: names, or patterns with * and ? [default: all]
         #[arg(value_name = "CONNECTION", value_parser = named)]
         connections: Vec<Named>,
         #[command(flatten)]
         of: SelectArgs,
-        /// In which order [default: that of the configuration]
+        /// In which order [default: worst first]
         #[arg(long, value_enum, value_name = "ORDER")]
         sort: Option<Sort>,
-        /// Each connection, also where there are more than the terminal shows at once; else these are
-        /// summed up
+        /// Every connection, even if there are more than the terminal can show at once
         #[arg(long)]
         all: bool,
-        /// Exit as --once would, instead of with 0
+        /// Exit non-zero if any connection has failed (1) or needs an operator (3)
         #[arg(long)]
         exit_code: bool,
+        /// Keep running: redraw on a terminal, print what changes when piped
+        #[arg(short, long, conflicts_with = "exit_code")]
+        watch: bool,
     },
-    /// Say in sentences why a connection waits, what it waits for, and until when
-    #[command(group = whose().args(["connections", "provider", "matching", "conditions"]))]
+    /// Explain in sentences why a connection waits, what for, and until when
+    #[command(
+        after_help = examples::EXPLAIN,
+        group = whose().args(["connections", "provider", "matching", "conditions"])
+    )]
     Explain {
-        /// Which connections: names, or patterns of names with * and ?
+        /// Which connections: names, or patterns with * and ?
         #[arg(value_name = "CONNECTION", value_parser = named)]
         connections: Vec<Named>,
         #[command(flatten)]
         of: SelectArgs,
     },
-    /// List every token that the ledger knows, with the watched ones; asks nobody
+    /// Print the last changes of a connection, and who made them
+    ///
+    /// Oldest first: rotations, deliveries, revocations, failures, refusals, drift, pauses, adoptions. Checks
+    /// that found nothing to do are counted in one line.
+    #[command(
+        after_help = examples::HISTORY,
+        group = whose().args(["connections", "provider", "matching", "conditions"])
+    )]
+    History {
+        /// Which connections: names, or patterns with * and ?
+        #[arg(value_name = "CONNECTION", value_parser = named)]
+        connections: Vec<Named>,
+        #[command(flatten)]
+        of: SelectArgs,
+    },
+    /// Print the names of connections, for completions
+    #[command(name = "__names", hide = true)]
+    Names,
+    /// List all known tokens, including watched ones (offline)
+    #[command(after_help = examples::TOKENS)]
     Tokens {
-        /// Of which connections: names, or patterns of names with * and ? [default: all]
+        /// Which connections: names, or patterns with * and ? [default: all]
         #[arg(value_name = "CONNECTION", value_parser = named)]
         connections: Vec<Named>,
         #[command(flatten)]
         of: SelectArgs,
     },
     /// List the connections that [[discover]] finds at a provider
+    #[command(after_help = examples::DISCOVER)]
     Discover {
-        /// At which provider (all, when none is named)
+        /// At which provider [default: all]
         #[arg(value_parser = provider, required_if_eq("accept", "true"))]
         provider: Option<ProviderName>,
-        /// Accept the list as it is, although many connections are missing from it
+        /// Accept the list even if many connections are missing from it
         #[arg(long)]
         accept: bool,
     },
-    /// Take over a token that something else minted, or a place that was moved
+    /// Take over a token Scimitar did not create, or a sink location that was moved
     ///
-    /// Or note that a person has deleted a throw-away user of a proof by writing.
-    #[command(group = ArgGroup::new("what").args(["token_id", "place", "user_gone", "all_from"]).required(true))]
+    /// Or confirm that a person has deleted a throw-away user that `verify = "write"` left behind.
+    #[command(after_help = examples::ADOPT, group = ArgGroup::new("what").args(["token_id", "place", "user_gone", "all_from"]).required(true))]
     Adopt {
         /// Which connection
         #[arg(value_parser = name, required_unless_present = "all_from")]
         connection: Option<ConnectionName>,
-        /// The token's id: it becomes the current token; a sink has to hold it
+        /// The token's id: becomes the current token; a sink has to hold it
         #[arg(long, value_name = "ID", value_parser = token_id)]
         token_id: Option<TokenId>,
         /// Retire the token by the policy instead; no sink may hold it
         #[arg(long, conflicts_with_all = ["place", "user_gone", "all_from"])]
         retire: bool,
-        /// A location or a sink's name: deliver there although it is in another folder, account or
-        /// cluster than before
+        /// A location or a sink's name: deliver there even though its folder, account or cluster has
+        /// changed
         #[arg(long, value_name = "PLACE")]
         place: Option<String>,
-        /// A throw-away user (verify = "write") that a person has deleted: it is looked for no more
+        /// A throw-away user (verify = "write") that a person has deleted: stop looking for it
         #[arg(long, value_name = "USER", value_parser = probe_user)]
         user_gone: Option<ProbeUserName>,
-        /// A state of Terraform or Pulumi: take over each token that it names, as the current one where
-        /// a sink holds it, else to be retired
+        /// A Terraform or Pulumi state: take over each token in it, as the current one where a sink holds
+        /// it, otherwise to be retired
         #[arg(long, value_name = "STATE", conflicts_with = "connection")]
         all_from: Option<PathBuf>,
     },
-    /// Print the connections that take over SCIM tokens from Terraform or Pulumi
+    /// Print configuration that takes over SCIM tokens from Terraform or Pulumi
     ///
-    /// With the steps, as comments. Reads the state only; changes nothing and copies no value
+    /// Includes the next steps as comments. Only reads the state; changes nothing, copies no token value
+    #[command(after_help = examples::IMPORT)]
     Import {
-        /// Whose state it is
+        /// Which tool made the state
         #[arg(value_enum)]
         tool: ImportFrom,
-        /// The state: a .tfstate file, or what `terraform show -json` or `pulumi stack export` printed
+        /// The state: a .tfstate file, or the output of `terraform show -json` or `pulumi stack export`
         #[arg(value_name = "STATE")]
         state: PathBuf,
     },
     /// Move the ledger to another file or database
+    #[command(after_help = examples::STATE)]
     State {
         #[command(subcommand)]
         command: StateSub,
     },
-    /// Revoke one token; refuses the one that the sinks hold
+    /// Revoke one token; refuses to revoke the token in use
+    #[command(after_help = examples::REVOKE)]
     Revoke {
         /// Which connection
         #[arg(value_parser = name)]
@@ -161,16 +228,16 @@ pub(super) enum Sub {
         /// The token's id
         #[arg(long, value_name = "ID", value_parser = token_id)]
         token_id: TokenId,
-        /// Also when the sinks hold it; the connection is then due at once
+        /// Revoke it even if it is the token in use; the connection is then due at once
         #[arg(long)]
         force: bool,
     },
-    /// Start and revoke nothing until a moment
+    /// Pause connections: rotate and revoke nothing until the given time
     ///
-    /// A token that would expire is rotated all the same, and a leak does not wait.
-    #[command(group = whose().args(["connections", "provider", "matching", "conditions", "all"]))]
+    /// A token that would expire is still rotated, and so is a compromised one.
+    #[command(after_help = examples::PAUSE, group = whose().args(["connections", "provider", "matching", "conditions", "all"]))]
     Pause {
-        /// Which connections: names, or patterns of names with * and ?
+        /// Which connections: names, or patterns with * and ?
         #[arg(value_name = "CONNECTION", value_parser = named)]
         connections: Vec<Named>,
         #[command(flatten)]
@@ -178,18 +245,17 @@ pub(super) enum Sub {
         /// All connections
         #[arg(long, conflicts_with = "connections")]
         all: bool,
-        /// When the pause ends: a time as in 2026-12-24T06:00:00Z, a date (its first moment in UTC), or a
-        /// duration from now
+        /// When the pause ends: a time (2026-12-24T06:00:00Z), a date (00:00 UTC) or a duration (8h)
         #[arg(long, value_name = "WHEN", value_parser = until)]
         until: Until,
-        /// Why, for those who find it paused
+        /// Why, for people who find it paused
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: String,
     },
     /// End a pause now
-    #[command(group = whose().args(["connections", "provider", "matching", "conditions", "all"]))]
+    #[command(after_help = examples::RESUME, group = whose().args(["connections", "provider", "matching", "conditions", "all"]))]
     Resume {
-        /// Which connections: names, or patterns of names with * and ?
+        /// Which connections: names, or patterns with * and ?
         #[arg(value_name = "CONNECTION", value_parser = named)]
         connections: Vec<Named>,
         #[command(flatten)]
@@ -198,13 +264,14 @@ pub(super) enum Sub {
         #[arg(long, conflicts_with = "connections")]
         all: bool,
     },
-    /// Note that a person has put the new token into the client that uses it
+    /// Confirm that a person has put the new token into the client that uses it
     ///
-    /// `scimitar explain CONNECTION` says what is to be put where. Once this is noted and the provider has
-    /// seen the new token in use, the previous token is revoked by the policy.
+    /// `scimitar explain CONNECTION` says what to put where. Once confirmed, and once the provider has seen
+    /// the new token in use, the previous token is revoked by the policy.
+    #[command(after_help = examples::HANDOFF, group = whose().args(["connections", "provider", "matching", "conditions"]))]
     Handoff {
-        /// Which connections: names, or patterns of names with * and ?
-        #[arg(value_name = "CONNECTION", value_parser = named, required = true)]
+        /// Which connections: names, or patterns with * and ?
+        #[arg(value_name = "CONNECTION", value_parser = named)]
         connections: Vec<Named>,
         #[command(flatten)]
         of: SelectArgs,
@@ -214,20 +281,24 @@ pub(super) enum Sub {
         /// Which client, where a connection has several: as in its `deliver_to`, or the sink's name
         #[arg(long, value_name = "CLIENT")]
         client: Option<String>,
-        /// Which token it has; needed where it was offered another one before that one was confirmed
+        /// Which token it has; needed if several tokens were issued for it and none is confirmed yet
         #[arg(long, value_name = "ID", value_parser = token_id)]
         token_id: Option<TokenId>,
     },
-    /// Say the least that providers and sinks have to grant; asks nobody
+    /// Print the minimum permissions required (offline)
+    #[command(after_help = examples::PERMISSIONS)]
     Permissions,
-    /// Exit with 0 when the daemon on this machine is ready; needs [server]
+    /// Exit 0 if the daemon on this machine is ready; needs [server]
+    #[command(after_help = examples::HEALTHCHECK)]
     Healthcheck,
     /// Work with the audit log
+    #[command(after_help = examples::AUDIT)]
     Audit {
         #[command(subcommand)]
         command: AuditSub,
     },
     /// Serve an Auth0-compatible tenant to rehearse against
+    #[command(after_help = examples::SANDBOX)]
     Sandbox {
         /// Where to listen
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4400")]
@@ -241,7 +312,7 @@ pub(super) enum Sub {
         /// That client's secret
         #[arg(long, value_name = "SECRET", requires = "client_id", value_parser = secret)]
         client_secret: Option<Secret>,
-        /// The rate limit, in requests a second [default: none]
+        /// The rate limit, in requests per second [default: none]
         #[arg(long, value_name = "N")]
         rate: Option<NonZeroU32>,
         /// How many requests may come at once [default: the rate]
@@ -249,14 +320,17 @@ pub(super) enum Sub {
         burst: Option<NonZeroU32>,
     },
     /// Print the JSON Schema of the configuration, for editors
+    #[command(after_help = examples::SCHEMA)]
     Schema,
-    /// Print what a shell needs to complete this command line
+    /// Generate shell completions
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// Which shell
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
     /// Print the manual page, in roff
+    #[command(after_help = examples::MAN)]
     Man,
 }
 
@@ -271,18 +345,20 @@ pub(super) enum ImportFrom {
 /// What is done with a ledger as a whole.
 #[derive(Debug, Subcommand)]
 pub(super) enum StateSub {
-    /// Move it with everything that it knows
+    /// Move a ledger with everything in it
     ///
     /// A ledger is named by its url, as in [state], or by a configuration file (.toml) whose [state] is
-    /// meant. With a url, the password is taken from $PGPASSWORD. Stop what uses the old one first; it is
-    /// of no use afterwards. Whatever ends in between, the same command goes on
+    /// used. With a url, the password is taken from $PGPASSWORD. Stop everything that uses the old one
+    /// first; it cannot be used afterwards. If interrupted, run the same command again to continue
+    #[command(after_help = examples::STATE_COPY)]
     Copy {
         /// The old one
         from: String,
-        /// The new one, in which nothing is yet
+        /// The new one; must be empty
         to: String,
     },
-    /// Use one again that was moved, when the one it was moved to is lost for good
+    /// Reopen a ledger that was moved, if the one it was moved to is lost for good
+    #[command(after_help = examples::STATE_REOPEN)]
     Reopen {
         /// The one that was moved
         ledger: String,
@@ -291,12 +367,13 @@ pub(super) enum StateSub {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditSub {
-    /// Check that nothing was changed, taken out or put in; asks nobody and needs no configuration
+    /// Verify that no line was changed, removed or added (offline, needs no configuration)
+    #[command(after_help = examples::VERIFY)]
     Verify {
         /// The files, oldest first; - is standard input
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
-        /// The hash of a line that has to be there, as the log told it (audit_head)
+        /// The hash of a line that must be present, as logged in audit_head
         #[arg(long, value_name = "HASH", value_parser = hash)]
         head: Option<String>,
     },
@@ -310,10 +387,16 @@ impl Sub {
             Self::Plan { connections, of, until } => {
                 Command::Plan { of: of.with(connections), until }
             }
-            Self::Status { connections, of, sort, all, exit_code } => {
-                let list = List { sort, all };
-                Command::Status { of: of.with(connections), list, exit_code }
+            Self::Rotate { connections, of, rotate, shot } => {
+                rotate.rotate(of.with(connections), &shot)
             }
+            Self::Once { connections, of, shot } => shot.once(of.with(connections)),
+            Self::Status { connections, of, sort, all, exit_code, watch } => {
+                let list = List { sort, all };
+                Command::Status { of: of.with(connections), list, exit_code, watch }
+            }
+            Self::History { connections, of } => Command::History { of: of.with(connections) },
+            Self::Names => Command::Names,
             Self::Discover { provider, accept } => Command::Discover { provider, accept },
             Self::Tokens { connections, of } => Command::Tokens { of: of.with(connections) },
             Self::Explain { connections, of } => Command::Explain { of: of.with(connections) },

@@ -11,6 +11,7 @@ use crate::{
     rotation::probe_user::ProbeUserName,
     secret::Secret,
     token::{ConnectionName, ProviderName, TokenId, looks_like_a_value},
+    words::parse_date,
 };
 
 /// The longest duration that can be asked for (100 years), so that adding it to a time cannot
@@ -29,9 +30,9 @@ pub enum Until {
     For(Duration),
 }
 
-/// A moment: RFC 3339, a date, or a duration from now.
+/// A moment: as [`time`] takes it, a date, or a duration from now.
 pub(super) fn until(text: &str) -> Result<Until, String> {
-    if let Some(at) = parse_timestamp(text) {
+    if let Some(at) = written(text) {
         return Ok(Until::At(at));
     }
     if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
@@ -45,22 +46,26 @@ pub(super) fn until(text: &str) -> Result<Until, String> {
     })
 }
 
-/// A moment: RFC 3339.
+/// A moment: RFC 3339, or as messages show it.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
-    parse_timestamp(text).ok_or_else(|| "write a time such as 2026-12-24T06:00:00Z".to_owned())
+    written(text).ok_or_else(|| "write a time such as 2026-12-24T06:00:00Z".to_owned())
+}
+
+fn written(text: &str) -> Option<Timestamp> {
+    parse_timestamp(text).or_else(|| parse_date(text))
 }
 
 /// Why, in a line that everybody may read.
 pub(super) fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
-        return Err("say why: whoever finds it paused reads this".to_owned());
+        return Err("give a reason; it is shown to others".to_owned());
     }
     if text.chars().count() > LONGEST_REASON {
-        return Err(format!("it has at most {LONGEST_REASON} characters"));
+        return Err(format!("it may have at most {LONGEST_REASON} characters"));
     }
     if text.chars().any(char::is_control) {
-        return Err("it is one line, without control characters".to_owned());
+        return Err("it must be one line, without control characters".to_owned());
     }
     text.split_whitespace().try_for_each(no_value)?;
     Ok(text.to_owned())
@@ -102,8 +107,8 @@ pub(super) fn probe_user(text: &str) -> Result<ProbeUserName, String> {
 
 fn no_value(text: &str) -> Result<(), String> {
     if looks_like_a_value(text) {
-        return Err("that looks like a token's value, which belongs on no command line; \
-                    its id is the part before the dot"
+        return Err("this looks like a token's value: never type it on a command line. Give the \
+                    token's id, which is the part before the dot"
             .to_owned());
     }
     Ok(())
@@ -127,7 +132,25 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write it as 90s, 15m, 24h, 30d or 2w"))?;
     if duration.is_zero() || duration > LONGEST {
-        return Err("it must be more than nothing and at most 100 years".to_owned());
+        return Err("it must be more than zero and at most 100 years".to_owned());
     }
     Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_taken_as_messages_show_it() {
+        let at = parse_timestamp("2026-12-24T06:00:00Z").unwrap();
+        let texts = ["2026-12-24T06:00:00Z", "2026-12-24T07:00:00+01:00", "2026-12-24 06:00 UTC"];
+        for text in texts {
+            assert_eq!((time(text), until(text)), (Ok(at), Ok(Until::At(at))), "{text}");
+        }
+        assert_eq!(until("8h"), Ok(Until::For(Duration::from_secs(8 * 3_600))));
+        for text in ["2026-12-24 06:00", "2026-12-24 06:00 CET", "1969-12-24 06:00 UTC", "soon"] {
+            assert!(time(text).is_err() && until(text).is_err(), "{text}");
+        }
+    }
 }

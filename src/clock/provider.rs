@@ -57,7 +57,7 @@ use super::{Timestamp, parse_timestamp};
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct ProviderTime(DateTime<Utc>);
+pub struct ProviderTime(#[serde(with = "super::stored")] DateTime<Utc>);
 
 impl ProviderTime {
     /// Before everything that a provider can say.

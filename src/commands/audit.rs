@@ -17,7 +17,7 @@ use crate::{
     telemetry::{
         audit::{
             Audit,
-            actor::{Actor, Kind},
+            actor::{Actor, Kind, Who},
             file::{self, Paths},
             verify::{Broken, Verified, Verifier, lines},
             writer::AuditFile,
@@ -35,16 +35,17 @@ const STDIN: &str = "-";
 pub fn log(
     path: &Path,
     ledger: Option<&Path>,
-    command: &Command,
+    actor: Actor,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
 ) -> Arc<dyn Audit> {
-    let actor = actor(command);
     let paths = Paths { log: path.to_owned(), aside: ledger.map(file::missed_beside) };
     Arc::new(AuditFile::new(paths, actor, clock, metrics))
 }
 
-fn actor(command: &Command) -> Actor {
+/// Who does it: this process, or the one at the other end of the control socket.
+#[must_use]
+pub fn actor(command: &Command, caller: Option<&Who>) -> Actor {
     let (kind, typed) = match command {
         Command::Run => (Kind::Daemon, "run"),
         Command::RotateNow { compromised: true, .. } => {
@@ -68,6 +69,8 @@ fn actor(command: &Command) -> Actor {
         Command::Check { .. } => (Kind::OneShot, "check"),
         Command::Plan { .. } => (Kind::OneShot, "plan"),
         Command::Status { .. } => (Kind::OneShot, "status"),
+        Command::History { .. } => (Kind::OneShot, "history"),
+        Command::Names => (Kind::OneShot, "names"),
         Command::Explain { .. } => (Kind::OneShot, "explain"),
         Command::Tokens { .. } => (Kind::OneShot, "tokens"),
         Command::Permissions => (Kind::OneShot, "permissions"),
@@ -78,21 +81,29 @@ fn actor(command: &Command) -> Actor {
         Command::AuditVerify { .. } => (Kind::OneShot, "audit verify"),
         Command::Sandbox(_) => (Kind::OneShot, "sandbox"),
     };
-    Actor::this_process(kind, typed)
+    match caller {
+        None => Actor::this_process(kind, typed),
+        Some(who) => Actor::other_process(kind, typed, who),
+    }
 }
 
 /// Reads the files, oldest first, and says whether they are one intact chain.
 pub async fn verify(files: &[PathBuf], head: Option<String>) -> Answer {
     let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
     let (paths, told) = (files.to_vec(), names.clone());
+    let (missing, told_of) = (paths.clone(), names.clone());
     // Files on a mount that hangs hold up no signal.
+    let absent = tokio::task::spawn_blocking(move || absent(&missing, &told_of)).await;
+    if let Ok(Some(words)) = absent {
+        return Answer::failed(Failure::new(FailureClass::Usage, words));
+    }
     let read = tokio::task::spawn_blocking(move || read(&paths, &told, head)).await;
     match read {
         Ok(Ok(found)) if !found.holes.is_empty() => {
             let verdict = verdict(names, found);
             let message = format!(
-                "the audit log is incomplete: {} could not be written; what is there is as it was \
-                 written",
+                "the audit log is incomplete: {} could not be written; all lines present are \
+                 unchanged",
                 lines(verdict.missed)
             );
             let problems = verdict.holes.clone();
@@ -105,14 +116,23 @@ pub async fn verify(files: &[PathBuf], head: Option<String>) -> Answer {
         }
         Ok(Err(broken)) => Answer::failed(Failure {
             class: FailureClass::Audit,
-            message: "the audit log is not what was written".to_owned(),
+            message: "audit log verification failed".to_owned(),
             problems: vec![problem(broken)],
         }),
         Err(_) => Answer::failed(Failure::new(
             FailureClass::System,
-            "reading the audit log ended by a defect in this program",
+            "a bug in Scimitar ended the reading of the audit log; please report it",
         )),
     }
+}
+
+/// The files that do not exist: what was typed is wrong, and nothing is known of any log.
+fn absent(files: &[PathBuf], names: &[String]) -> Option<String> {
+    let typed = files.iter().zip(names).filter(|(path, _)| path.as_os_str() != STDIN);
+    let absent = typed.filter(|(path, _)| path.try_exists().is_ok_and(|exists| !exists));
+    let absent: Vec<&str> = absent.map(|(_, name)| name.as_str()).collect();
+    (!absent.is_empty())
+        .then(|| format!("no such file: {}; nothing was verified", absent.join(", ")))
 }
 
 fn read(files: &[PathBuf], names: &[String], head: Option<String>) -> Result<Verified, Broken> {
@@ -164,7 +184,7 @@ fn text(verdict: &AuditReport) -> String {
         verdict.remarks.iter().map(|remark| format!("note: {remark}\n")).collect();
     let begin = verdict.follows.as_ref().map_or_else(
         || "from the beginning of the chain".to_owned(),
-        |follows| format!("behind the line with hash {follows}, which is in an earlier file"),
+        |follows| format!("after the line with hash {follows} in an earlier file"),
     );
     match (&verdict.head, verdict.seq) {
         (Some(head), Some(seq)) => {
@@ -172,17 +192,16 @@ fn text(verdict: &AuditReport) -> String {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "intact: {count}, {begin}, to line {seq} with hash {head}");
         }
-        _ => text.push_str("there is no line: that says nothing about lines that were there\n"),
+        _ => text.push_str("the log is empty; whether lines were removed is not known\n"),
     }
     match verdict.after_head {
-        Some(0) => text.push_str("the last line is the one that was asked for\n"),
+        Some(0) => text.push_str("the last line has the given hash\n"),
         Some(after) => {
             let count = lines(after);
-            let _ = writeln!(text, "the line that was asked for is there, and {count} behind it");
+            let _ = writeln!(text, "the line with the given hash is present, followed by {count}");
         }
         None if verdict.head.is_some() => text.push_str(
-            "whether lines were cut off from the end shows only --head HASH, with a hash that was \
-             kept elsewhere\n",
+            "to detect lines removed from the end, pass --head HASH with a hash kept elsewhere\n",
         ),
         None => {}
     }

@@ -97,7 +97,7 @@ impl BulkReport {
     #[must_use]
     pub fn ended(mut self, interrupted: bool) -> Self {
         if self.not_begun > 0 {
-            let why = if interrupted { "interrupted" } else { "the time was up (--timeout)" };
+            let why = if interrupted { "interrupted" } else { "timed out (--timeout)" };
             self.stopped.get_or_insert_with(|| why.to_owned());
         }
         self
@@ -114,13 +114,13 @@ impl BulkReport {
     }
 
     /// Without what is none.
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let all = [
             (self.rotated, "rotated"),
             (self.failed, "failed"),
             (self.refused, "refused"),
             (self.waiting, "waiting or unchanged"),
-            (self.not_begun, "not begun"),
+            (self.not_begun, "not started"),
         ];
         let some = all.iter().filter(|(count, _)| *count > 0);
         let words: Vec<String> = some.map(|(count, word)| format!("{count} {word}")).collect();
@@ -135,10 +135,8 @@ impl BulkReport {
             text = format!("{text}stopped: {stopped}\n");
         }
         if self.failed + self.refused + self.waiting + self.not_begun > 0 {
-            text = format!(
-                "{text}The same command with `--since {}` goes on where this one ended.\n",
-                self.since
-            );
+            text =
+                format!("{text}To continue, run the same command with `--since {}`.\n", self.since);
         }
         text
     }
@@ -147,8 +145,9 @@ impl BulkReport {
 /// The line at the beginning.
 #[must_use]
 pub fn begins(count: usize, since: Timestamp) -> String {
+    let plural = if count == 1 { "" } else { "s" };
     format!(
-        "rotating {count} connections; should this call be killed, the same command with `--since {}` goes on",
+        "rotating {count} connection{plural}; if interrupted, continue with the same command and `--since {}`",
         exact(since)
     )
 }
@@ -261,7 +260,7 @@ impl Going {
     }
 
     fn words(&self, state: &State, now: Timestamp) -> String {
-        let done = format!("{} of {}: {}", state.done(), state.total, state.ended.words());
+        let done = format!("{}/{}: {}", state.done(), state.total, state.ended.words());
         let (began, ended) = state.stage;
         let left = state
             .left
@@ -359,9 +358,9 @@ mod tests {
         *report.count(Outcome::Failed, None) += 2;
         *report.count(Outcome::Unchanged, Some(Reason::NotBegun)) += 30;
         *report.count(Outcome::Unchanged, None) += 1;
-        let text = "\n5 rotated, 2 failed, 1 waiting or unchanged, 30 not begun\n\
+        let text = "\n5 rotated, 2 failed, 1 waiting or unchanged, 30 not started\n\
                     stopped: 2 failed (--stop-after 2)\n\
-                    The same command with `--since 2026-11-22T04:00:00.000Z` goes on where this one ended.\n";
+                    To continue, run the same command with `--since 2026-11-22T04:00:00.000Z`.\n";
         assert_eq!(report.text(), text);
         let mut all = BulkReport::of(&[], None, at);
         *all.count(Outcome::Rotated, None) += 12;

@@ -1,4 +1,4 @@
-//! `check`: everything that is wrong with the configuration, all at once.
+//! `check`: all errors of the configuration at once.
 
 use std::{path::Path, sync::Arc};
 
@@ -26,7 +26,10 @@ pub async fn load(
     let read = tokio::task::spawn_blocking(move || config::load_for(&file, env.as_ref(), secrets))
         .await
         .map_err(|_| {
-            let message = format!("reading {} ended by a defect in this program", path.display());
+            let message = format!(
+                "a bug in Scimitar ended the reading of {}; please report it",
+                path.display()
+            );
             Failure::new(FailureClass::System, message)
         })?;
     read.map_err(|problems| refused(path, &problems))
@@ -37,6 +40,11 @@ pub fn warn(path: &Path, config: &Config, voice: &Voice) {
     for warning in &config.warnings {
         voice.warn_of(warning);
     }
+    warn_of_nothing(path, config, voice);
+}
+
+/// Says it where there is nothing to do.
+pub fn warn_of_nothing(path: &Path, config: &Config, voice: &Voice) {
     let nothing = config.connections.is_empty() && config.discover.is_empty();
     if nothing && config.watches.is_empty() {
         voice.warn_of(&Problem {
@@ -57,6 +65,8 @@ pub fn secrets_for(command: &Command) -> Secrets {
     match command {
         Command::Check { online: false } => Secrets::Checked,
         Command::Status { .. }
+        | Command::History { .. }
+        | Command::Names
         | Command::Tokens { .. }
         | Command::Permissions
         | Command::Healthcheck
@@ -105,6 +115,8 @@ pub fn ledger_for(command: &Command) -> Option<Use> {
         Command::Check { online: true }
         | Command::Plan { .. }
         | Command::Status { .. }
+        | Command::History { .. }
+        | Command::Names
         | Command::Tokens { .. }
         | Command::Discover { accept: false, .. }
         | Command::Explain { .. } => Some(Use::Look),
@@ -122,12 +134,12 @@ pub fn ledger_for(command: &Command) -> Option<Use> {
 fn refused(path: &Path, problems: &Problems) -> Failure {
     let problems: Vec<_> = problems.iter().cloned().collect();
     let count = match problems.len() {
-        1 => "1 mistake".to_owned(),
-        count => format!("{count} mistakes"),
+        1 => "1 error".to_owned(),
+        count => format!("{count} errors"),
     };
     Failure {
         class: FailureClass::Configuration,
-        message: format!("{count} in {}; nothing was done", path.display()),
+        message: format!("{count} in {}; nothing was changed", path.display()),
         problems,
     }
 }
@@ -144,7 +156,7 @@ pub fn summary(path: &Path, config: &Config) -> Answer {
         count => format!(", {}", counted(count, "watched token")),
     };
     let text = format!(
-        "{}: no mistakes; {}, {}, {}{watched}\n",
+        "{}: no errors; {}, {}, {}{watched}\n",
         path.display(),
         counted(config.connections.len(), "connection"),
         counted(config.providers.len(), "provider"),

@@ -1,10 +1,7 @@
 //! Before `--compromised` revokes the tokens of more than one connection: it is meant, and a person at a
 //! terminal says so.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, BufRead, IsTerminal},
-};
+use std::collections::BTreeSet;
 
 use super::{
     output::{Failure, FailureClass},
@@ -47,19 +44,18 @@ pub(super) async fn allowed(
     if !asked.said {
         return Err(refused(format!(
             "--compromised would replace and revoke the tokens of all {} connections at once; name \
-             the ones that leaked (--provider and --match do so too), or add --all; nothing was done",
+             the ones that leaked (or select them with --provider or --match), or add --all; nothing \
+             was done",
             reach.connections
         )));
     }
     // Who is not at a terminal has said all there is to say.
-    if asked.dry_run || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if asked.dry_run || !console.asks() {
         return Ok(());
     }
-    console.print(&question(reach));
-    let answer = tokio::task::spawn_blocking(|| first_line(io::stdin().lock()));
-    let answer = stop.token.run_until_cancelled(answer).await;
-    match answer {
-        Some(Ok(line)) if is_yes(&line) => Ok(()),
+    let question = question(reach);
+    match stop.token.run_until_cancelled(console.ask(&question)).await {
+        Some(Some(line)) if is_yes(&line) => Ok(()),
         Some(_) | None => Err(refused("not confirmed; nothing was done".to_owned())),
     }
 }
@@ -78,21 +74,17 @@ fn reach(config: &Config, names: &BTreeSet<ConnectionName>) -> Reach {
 }
 
 fn question(reach: Reach) -> String {
-    let places =
-        if reach.places == 1 { "1 place".to_owned() } else { format!("{} places", reach.places) };
+    let places = if reach.places == 1 {
+        "1 location".to_owned()
+    } else {
+        format!("{} locations", reach.places)
+    };
     format!(
         "--compromised replaces the tokens of {} connections and revokes the old ones at once. The \
-         new tokens are delivered to {places}; at least {} clients, one for each place, are cut off \
-         until they read their token there again.\nContinue? [y/N] ",
+         new tokens are delivered to {places}; at least {} clients, one for each location, lose access \
+         until they read the new token there.\nContinue? [y/N] ",
         reach.connections, reach.places
     )
-}
-
-fn first_line(mut input: impl BufRead) -> String {
-    let mut line = String::new();
-    // Nothing that could be read is no yes.
-    let _ = input.read_line(&mut line);
-    line
 }
 
 fn is_yes(line: &str) -> bool {
@@ -113,10 +105,13 @@ mod tests {
             ("n\n", false),
             ("yep\n", false),
         ] {
-            assert_eq!(is_yes(&first_line(text.as_bytes())), yes, "{text:?}");
+            assert_eq!(is_yes(text), yes, "{text:?}");
         }
         let asked = question(Reach { connections: 3, places: 5 });
-        assert!(asked.contains("tokens of 3 connections") && asked.contains("5 places"), "{asked}");
+        assert!(
+            asked.contains("tokens of 3 connections") && asked.contains("5 locations"),
+            "{asked}"
+        );
         assert!(asked.contains("at least 5 clients") && asked.ends_with("[y/N] "), "{asked}");
     }
 }

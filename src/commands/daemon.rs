@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
 };
 
 use super::{
+    control::{self, server},
     output::{Answer, Failure},
-    reload::Reloader,
+    reload::{Comparison, Reloader, in_force_of},
     serve::Port,
     session::Session,
     supervisor::Supervisor,
@@ -45,6 +46,8 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let connections = app.connections.clone();
     let live = Arc::new(Live::starting(connections, now));
     live.set_watched(app.watched.clone());
+    let (in_force, in_force_now) =
+        watch::channel(Arc::new(in_force_of(session.config.clone(), &app)));
     let mut reloader = Reloader {
         path: session.invocation.config.clone(),
         env: Arc::clone(&session.env),
@@ -52,13 +55,25 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
         config: session.config.clone(),
         app,
         changes,
+        in_force,
         supervisor: Arc::clone(&supervisor),
         port: Port::default(),
         live: Arc::clone(&live),
+        comparison: Comparison::at_once(now),
         next_listing: (!session.config.discover.is_empty()).then_some(now),
     };
     reloader.open_port().await?;
     let stop = session.stop.token.clone();
+    let socket = server::open(session.config).await;
+    let site = Arc::new(server::Site {
+        path: session.invocation.config.clone(),
+        whole: control::whole(&session.invocation.config),
+        env: Arc::clone(&session.env),
+        clock: Arc::clone(session.clock),
+        audit: Arc::clone(&engine.audit),
+        in_force: in_force_now,
+        stop: stop.clone(),
+    });
     let (audit, clock) = (engine.audit.clone(), session.clock.clone());
     let started = Entry::of_process("started", clock.now(), "the daemon starts");
     audit.note(started.with_config(&session.config.sha256)).await;
@@ -68,10 +83,11 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
         session.warn_of_dormant(ledger.as_ref()).await;
     });
     let (watching, watched) = (engine.clone(), Arc::clone(&live));
-    let ((app, port), (), (), _) = tokio::join!(
+    let ((app, port), (), (), (), _) = tokio::join!(
         reloader.listen(hangups, stop.clone()),
         daemon::run(engine, live, limit, changed, supervisor, stop.clone()),
         watching::run(&watching, &watched, &stop),
+        server::serve(socket, site),
         dormant,
     );
     let stopped = Entry::of_process("stopped", clock.now(), "the daemon was asked to stop");
@@ -79,7 +95,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     let last_line = tokio::time::timeout(farewell, audit.note(stopped));
     let (said, ()) = tokio::join!(last_line, port.close());
     if said.is_err() {
-        tracing::warn!("the audit log did not take the line that the daemon stopped");
+        tracing::warn!("could not record the daemon's stop in the audit log");
     }
     tracing::info!("stopped");
     app.close(farewell).await;

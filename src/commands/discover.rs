@@ -108,6 +108,8 @@ fn asks(command: &Command, config: &Config) -> bool {
         Command::Check { online: false }
         | Command::Run
         | Command::Status { .. }
+        | Command::History { .. }
+        | Command::Names
         | Command::Explain { .. }
         | Command::Tokens { .. }
         | Command::Adopt { .. }
@@ -187,7 +189,8 @@ pub(super) async fn expanded(
     let mut config =
         read.map_err(|error| Failure::system(&error))?.map_err(|problems| Failure {
             class: FailureClass::Configuration,
-            message: "what the configuration names cannot be read any more".to_owned(),
+            message: "a file or variable that the configuration refers to can no longer be read"
+                .to_owned(),
             problems: problems.iter().cloned().collect(),
         })?;
     known::settle(&mut config, Use::Look, env).await;
@@ -287,14 +290,14 @@ pub(super) fn summary(config: &Config, inventories: &Inventories, now: Timestamp
         let Some(inventory) = inventories.get(name) else {
             let _ = writeln!(
                 text,
-                "{name}: nothing discovered yet; `scimitar --once` or the daemon lists its connections"
+                "{name}: nothing discovered yet; run `scimitar once` or start the daemon"
             );
             continue;
         };
         let of = matched(config, name, inventory);
         let _ = writeln!(
             text,
-            "{name}: {} connections discovered, last listed {}",
+            "{name}: {} connections discovered, last listed at {}",
             of,
             moment(inventory.at, now)
         );
@@ -337,7 +340,10 @@ impl Session<'_> {
         all.extend(surveyed.inventories.clone());
         if accept && surveyed.failed.is_empty() {
             let names: Vec<_> = discovering(&asked).map(|(name, _)| name.as_str()).collect();
-            let why = format!("an operator accepted the connections that {} has", names.join(", "));
+            let why = format!(
+                "an operator accepted the current list of connections of {}",
+                names.join(", ")
+            );
             let accepted = Entry::of_process("list_accepted", self.clock.now(), why);
             app.engine.audit.note(accepted).await;
         }

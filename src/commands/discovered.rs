@@ -140,7 +140,7 @@ pub(super) fn text(rows: &[Discovered]) -> String {
     let mut text = String::new();
     for row in rows {
         let becomes = match (&row.connection, &row.refused, row.state) {
-            (_, _, State::Held) => "new; not added while the list is held".to_owned(),
+            (_, _, State::Held) => "new; not added until an operator accepts the list".to_owned(),
             (Some(name), _, _) => format!("rotated as {name}"),
             (None, Some(_), _) => "refused".to_owned(),
             (None, None, _) => "no [[discover]] matches".to_owned(),

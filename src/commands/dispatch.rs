@@ -21,7 +21,7 @@ impl Session<'_> {
                 Ok(check::summary(&self.invocation.config, self.config))
             }
             Command::Check { online: true } => self.check_online().await,
-            Command::Run => daemon::run(self).await,
+            Command::Run => Box::pin(daemon::run(self)).await,
             Command::RotateNow { of, all, compromised, bulk, shot } => {
                 let names = self.named(of).await?;
                 if *compromised {
@@ -33,7 +33,7 @@ impl Session<'_> {
                 let now = self.clock.now();
                 let since = bulk.since.unwrap_or(now);
                 if since > now {
-                    let words = "--since is a moment to come; nothing was done";
+                    let words = "--since must not be in the future; nothing was done";
                     return Err(Failure::new(FailureClass::Usage, words));
                 }
                 let request = if *compromised {
@@ -50,9 +50,14 @@ impl Session<'_> {
                 Box::pin(self.one_shot(&names, &due, *shot, Bulk::default(), now, all)).await
             }
             Command::Plan { of, until } => self.plan(&self.named(of).await?, *until).await,
-            Command::Status { of, list, exit_code } => {
+            Command::Status { of, list, watch: true, .. } => {
+                self.watch_status(&self.asked(of).await?, *list).await
+            }
+            Command::Status { of, list, exit_code, .. } => {
                 self.status(&self.asked(of).await?, *list, *exit_code).await
             }
+            Command::History { of } => self.history(&self.named(of).await?).await,
+            Command::Names => Ok(self.names()),
             Command::Explain { of } => self.explain(&self.asked(of).await?).await,
             Command::Tokens { of } => self.tokens(&self.asked(of).await?).await,
             Command::Discover { provider, accept } => {

@@ -1,25 +1,37 @@
-//! `explain`: one connection in sentences.
+//! `explain`: connections in sentences.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+mod leaving;
+
+use std::{fmt::Write, sync::Arc};
 
 use super::{
+    changes,
     output::{Answer, Failure, Row},
     plan,
     select::Asked,
     session::{Session, selected},
-    status, watched,
-    words::{is_past, moment, relative, span},
+    standing::{Stands, State},
+    text, watched,
+    words::{date_seen, due, is_past, moment, relative, short, since},
 };
 use crate::{
     app::Use,
-    clock::{Clock, ProviderTime, Timestamp},
-    engine::{progress::Silent, watched_row::WatchedRow, worker::RotationRequest},
-    ledger::Entry,
-    rotation::{
-        record::{Cause, Phase, Record, Retiring, SinkState, Trouble, Work},
-        view::{self, SinkStatus},
+    clock::{Clock, ProviderTime, Timestamp, Told},
+    engine::{
+        progress::Silent,
+        report::Outcome,
+        stored_status::{self, UnmanagedRow},
+        watched_row::WatchedRow,
+        worker::{Connection, Engine, Patience, RotationRequest},
     },
-    token::Listed,
+    ledger::history::Change,
+    rotation::{
+        decide::Status,
+        policy::Policy,
+        record::{Phase, Record, SinkState, Trouble, Work},
+        view::{self, GONE, SinkStatus},
+    },
+    token::{ConnectionName, Listed, TokenId},
 };
 
 impl Session<'_> {
@@ -30,20 +42,24 @@ impl Session<'_> {
         let mut rows = Vec::new();
         let mut text = String::new();
         for connection in &connections {
-            let row = plan::row(
-                &app.engine,
-                connection,
-                &RotationRequest::Due,
-                &self.patience(),
-                Duration::ZERO,
-            )
-            .await;
-            let stored = app.engine.ledger.load(&connection.policy.key).await;
+            let policy = &connection.policy;
+            let (mut row, found) = looked_at(&app.engine, connection, &self.patience()).await;
+            let stored = app.engine.ledger.load(&policy.key).await;
             let stored = stored?;
             let record: Option<Record> = stored.map(|stored| stored.record);
-            text.push_str(&sentences(&row, record.as_ref(), self.clock.now()));
-            let last = app.engine.ledger.history(&connection.policy.key, 10).await;
-            text.push_str(&history(&last.unwrap_or_default(), self.clock.now()));
+            let now = self.clock.now();
+            let ledger = app.engine.ledger.as_ref();
+            let (status, stored) =
+                stored_status::looked_up(ledger, policy, record.as_ref(), now).await?;
+            // What failed is over only when a pass has written that down.
+            if row.faults.is_empty() {
+                row.faults = stored.faults;
+            }
+            let stands =
+                Stands::on_record(&status, policy, record.is_some()).and_found(&row, found);
+            text.push_str(&sentences(&row, &stands, policy, record.as_ref(), now));
+            let last = changes::changes(ledger, &policy.key).await;
+            text.push_str(&lately(&last.unwrap_or_default(), &row.connection, now));
             rows.push(row);
         }
         let now = self.clock.now();
@@ -58,215 +74,254 @@ impl Session<'_> {
     }
 }
 
-/// What happened last, newest first.
-#[must_use]
-pub fn history(entries: &[Entry], now: Timestamp) -> String {
-    let mut text = String::new();
-    if !entries.is_empty() {
-        text.push_str("What happened last:\n");
+/// What a look at the provider and the sinks shows, and how the connection would rest by it; `None`: there
+/// is something to be done before it rests.
+async fn looked_at(
+    engine: &Engine,
+    connection: &Connection,
+    patience: &Patience,
+) -> (Row, Option<Status>) {
+    let policy = &connection.policy;
+    let request = RotationRequest::Due;
+    match Box::pin(engine.peek(connection, &request, patience)).await {
+        Ok(peek) => {
+            let plan = engine.plan(connection, &request, &peek, peek.now);
+            let at_once = plan.steps.first().is_some_and(|step| step.at <= peek.now);
+            let rest = plan.first_rest.as_ref().map(|(status, _)| *status);
+            let row = plan::row_of(policy, plan, peek.record, peek.now);
+            (row, rest.filter(|_| !at_once))
+        }
+        Err(report) => {
+            let found = match report.outcome {
+                Outcome::Failed => Some(Status::Troubled),
+                Outcome::Refused => Some(Status::Refused),
+                Outcome::Rotated | Outcome::Planned | Outcome::Unchanged | Outcome::Waiting => None,
+            };
+            (Row::of(policy, &report, engine.clock.now()), found)
+        }
     }
-    for entry in entries {
+}
+
+/// How many changes are shown beside an explanation.
+const LAST: usize = 8;
+
+/// The last changes, newest last.
+#[must_use]
+pub fn lately(changes: &[Change], name: &ConnectionName, now: Timestamp) -> String {
+    let mut text = String::new();
+    if !changes.is_empty() {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {}: {} ({})", moment(entry.at, now), entry.words, entry.event);
+        let _ = writeln!(text, "Last changes (`scimitar history {name}` lists more):");
+    }
+    for change in changes.iter().skip(changes.len().saturating_sub(LAST)) {
+        let (at, what) = (moment(change.at, now), &change.what);
+        let _ = writeln!(text, "  {at}: {what}: {}", change.words);
     }
     text
 }
 
-/// The sentences, one a line: first why it waits (the row's own words, as decided), then what is
-/// known of its tokens, its sinks and its troubles.
+/// The sentences, one a line: how it stands, why, what to do about it and when something happens next;
+/// then what is known of its tokens, its sinks and its troubles.
 #[must_use]
-pub fn sentences(row: &Row, record: Option<&Record>, now: Timestamp) -> String {
-    let mut lines = vec![match row.phase {
-        Some(phase) => {
-            format!("{} ({} at {}) is {phase}.", row.connection, row.connection_id, row.provider)
-        }
-        None => format!(
-            "{} ({} at {}) was never looked at yet.",
-            row.connection, row.connection_id, row.provider
-        ),
-    }];
-    if !row.why.is_empty() {
-        lines.push(sentence(&row.why));
-    }
+pub fn sentences(
+    row: &Row,
+    stands: &Stands,
+    policy: &Policy,
+    record: Option<&Record>,
+    now: Timestamp,
+) -> String {
+    let mut lines = vec![state(row, stands, now)];
+    let gone = record.and_then(gone);
+    lines.extend(gone.filter(|_| !stands.cause.contains(GONE)));
+    lines.extend(Some(sentence(&stands.cause)).filter(|_| !stands.cause.is_empty()));
+    lines.extend(
+        stands.seen.as_ref().map(|seen| format!("A check just now showed: {}", sentence(seen))),
+    );
+    lines.extend(to_do(row, stands));
+    lines.extend(next(stands, record, now));
+    let mut unmanaged = Vec::new();
     if let Some(record) = record {
-        tokens(record, now, &mut lines);
+        tokens(policy, record, now, &mut lines);
         let wanted = view::wanted(record);
+        let gone = view::gone_since(record).and(record.current.as_ref());
+        let gone = gone.map(|current| &current.token.id);
         for sink in record.sinks.values() {
-            lines.push(place(sink, view::sink_status(sink, wanted), now));
+            lines.push(place(sink, view::sink_status(sink, wanted), gone, now));
         }
-        lines.extend(status::unmanaged(record, now).iter().map(|line| sentence(line)));
-        troubles(record, now, &mut lines);
+        unmanaged = stored_status::unmanaged_of(record, now);
+        // Where it is the cause, the commands stand there.
+        let said = |it: &UnmanagedRow| stands.cause.contains(&it.revoke);
+        let others = unmanaged.iter().filter(|it| !said(it));
+        lines.extend(others.map(|it| sentence(&stored_status::unmanaged_line(it))));
+        troubles(record, stands, now, &mut lines);
         hooks(record, now, &mut lines);
-        if let Some(refusal) = record.refusal() {
-            let until = refusal
-                .until
-                .map(|until| format!(" It ends {}.", moment(until, now)))
-                .unwrap_or_default();
-            lines.push(format!(
-                "Refused since {}: {}{until}",
-                moment(refusal.since, now),
-                sentence(&refusal.words)
-            ));
-        }
-        if let Some(next) = record.next_rotation {
-            lines.push(if next > now {
-                format!("The next rotation starts {}.", moment(next, now))
-            } else {
-                "A rotation is due and starts as soon as nothing is in its way.".to_owned()
-            });
-        }
-        if let Some(wake) = record.wake_at {
-            lines.push(if wake > now {
-                format!("It is looked at again {}.", moment(wake, now))
-            } else {
-                "It is to be looked at again now.".to_owned()
-            });
-        }
     }
-    lines.extend(row.warnings.iter().map(|warning| format!("Warning: {}", sentence(warning))));
+    let is_cause = |warning: &str| {
+        let fault = warning.strip_prefix("needs attention: ");
+        fault.is_some_and(|fault| stands.cause.contains(fault))
+    };
+    // It stands before everything else.
+    let is_cause = |warning: &str| is_cause(warning) || warning.starts_with("expired: ");
+    let warnings = row.warnings.iter().filter(|warning| !is_cause(warning));
+    let warnings = warnings.filter(|warning| !text::says_unmanaged(warning, &unmanaged));
+    lines.extend(warnings.map(|warning| format!("Warning: {}", sentence(warning))));
     lines.push(String::new());
     lines.join("\n")
 }
 
-fn tokens(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
+/// How it stands, in the words of `status`; of a rotation that is under way, how far it is.
+fn state(row: &Row, stands: &Stands, now: Timestamp) -> String {
+    let is = match stands.state {
+        State::Attention => "needs attention",
+        State::Failing => "is failing",
+        State::Unchecked => "has not been checked yet",
+        State::Paused => "is paused",
+        State::Observed => "is observed and never changed",
+        State::Waiting | State::Healthy => match row.phase {
+            Some("minting") => "is minting",
+            Some("delivering") => "is delivering",
+            Some("revoking") => "is revoking",
+            _ if stands.state == State::Waiting => "is waiting",
+            _ => "is healthy",
+        },
+    };
+    let since = stands.since.map(|at| format!(" {}", lasting(at, now))).unwrap_or_default();
+    format!("{} ({} at {}) {is}{since}.", row.connection, row.connection_id, row.provider)
+}
+
+/// What a person can do about it, where the cause does not say that itself.
+fn to_do(row: &Row, stands: &Stands) -> Option<String> {
+    if !stands.state.is_bad() {
+        return None;
+    }
+    let ways = text::remedies(row, stands.reason).into_iter();
+    let unsaid = ways.filter(|(command, _)| !stands.cause.contains(command));
+    let ways: Vec<String> = unsaid.map(|(command, what)| format!("`{command}` ({what})")).collect();
+    (!ways.is_empty()).then(|| format!("What to do: {}.", ways.join("; ")))
+}
+
+/// The one time at which something happens next.
+fn next(stands: &Stands, record: Option<&Record>, now: Timestamp) -> Option<String> {
+    let record = record?;
+    let (until, wake) = (stands.until.filter(|at| *at > now), record.wake_at);
+    let (what, at) = if stands.outcome == Outcome::Failed {
+        ("The next try", until.or(wake)?)
+    } else if stands.state == State::Attention && stands.outcome == Outcome::Refused {
+        match until {
+            Some(until) => return Some(format!("This ends at {}.", moment(until, now))),
+            None => ("The next check", wake?),
+        }
+    } else {
+        match stands.next_at {
+            Some(at) if at > now => {
+                return Some(format!("The next rotation starts at {}.", moment(at, now)));
+            }
+            Some(at) => ("The next rotation", at),
+            None => ("The next check", wake?),
+        }
+    };
+    let when = if at > now { format!("at {}", moment(at, now)) } else { due(at, now) };
+    Some(format!("{what} is {when}."))
+}
+
+fn tokens(policy: &Policy, record: &Record, now: Timestamp, lines: &mut Vec<String>) {
     match &record.current {
         None => lines.push("It has no current token.".to_owned()),
         Some(current) => {
             let token = view::freshest(record, &current.token);
             let used = view::current_use(record);
-            lines.push(format!("The current token {}", life(token, used, now)));
+            lines.push(match (view::gone_since(record), view::unlisted_since(record)) {
+                (Some(since), _) => {
+                    format!("The current token {}", life_before(token, used, since, now))
+                }
+                (None, unlisted) => {
+                    let life = life(token, used, now);
+                    let unlisted = unlisted.map(|since| {
+                        let since = lasting(since, now);
+                        format!(" The provider has not listed it {since}.")
+                    });
+                    format!("The current token {life}{}", unlisted.unwrap_or_default())
+                }
+            });
             lines.push(match current.delivered_at {
-                Some(at) => format!("Every sink has had it since {}.", moment(at, now)),
-                None => "It has not reached every sink yet.".to_owned(),
+                Some(at) => format!("All sinks have held it {}.", lasting(at, now)),
+                None => "Not all sinks have it yet.".to_owned(),
             });
         }
     }
     match &record.phase {
         Phase::Steady => {}
         Phase::Minting(intent) => lines.push(format!(
-            "A token was asked for {} ({}); whether it was made is found out from the provider's \
-             list.",
+            "A new token was requested at {}: {}; the provider's list will show whether it was \
+             created.",
             moment(intent.at, now),
             intent.because
         )),
         Phase::Delivering(delivery) if delivery.found => lines.push(format!(
-            "The token {}, made {} and found in a sink, is to be brought to every sink.",
+            "The token {}, created at {} and found in a sink, is being delivered to every sink.",
             delivery.token.id,
             moment(delivery.began, now)
         )),
         Phase::Delivering(delivery) => lines.push(format!(
-            "The new token {} is on its way to the sinks since {}.",
+            "The new token {} is being delivered to the sinks; started at {}.",
             delivery.token.id,
             moment(delivery.began, now)
         )),
     }
     for retiring in &record.retiring {
-        lines.push(leaving(record, retiring, now));
+        lines.push(leaving::leaving(policy, record, retiring, now));
     }
     if !record.intents.is_empty() {
         lines.push(format!(
-            "{} earlier create(s) had no answer; a token that turns up late is still known as \
-             ours.",
-            record.intents.len()
+            "{} without an answer; if the token turns up late, Scimitar recognises it as its own.",
+            times(record.intents.len(), "earlier create request")
         ));
     }
 }
 
-fn leaving(record: &Record, retiring: &Retiring, now: Timestamp) -> String {
-    let id = &retiring.token.id;
-    let cause = match retiring.cause {
-        Cause::Superseded => "a newer one replaced it",
-        Cause::Orphan => "it is ours, its value is lost, and no sink ever got it",
-        Cause::Bad => "it is ours, and the SCIM endpoint refused it",
-        Cause::GivenUp => "it is ours, and was given up before any sink got it",
-        Cause::Asked | Cause::Forced => "an operator asked",
-        Cause::Unmanaged => "nobody owns it, and the policy retires such tokens",
-        Cause::Dead => "it expired, and its slot is needed",
-        Cause::Lingering => "it was deleted before, but is still listed",
-    };
-    let used = view::retiring_use(record, retiring).map_or_else(
-        || "never used, as far as the provider shows".to_owned(),
-        |at| format!("last used {}", relative(at, now)),
-    );
-    let mut text = format!("The older token {id} goes, because {cause}; {used}.");
-    let waits = matches!(retiring.cause, Cause::Superseded) && !record.condemned.contains(id);
-    if retiring.state.announced_at().is_some() {
-        text.push_str(" It is being deleted.");
-    } else if waits {
-        match view::overlap_ends(retiring).map(|end| end + view::GRAIN) {
-            None => text.push_str(" It stays until every sink has the new one."),
-            Some(end) if !is_past(end, now) => {
-                text = format!("{text} Its overlap ends {}.", moment(end, now));
-            }
-            Some(end) => text = format!("{text} Its overlap ended {}.", moment(end, now)),
-        }
-        text.push_str(&evidence(retiring, now));
-    }
-    text
-}
-
-/// What the policy asks for beside the overlap.
-fn evidence(retiring: &Retiring, now: Timestamp) -> String {
-    let mut asked = Vec::new();
-    if retiring.retire.after_use {
-        asked.push("the new one has been used".to_owned());
-    }
-    if let Some(idle) = retiring.retire.when_idle {
-        asked.push(format!("it has been unused for {}", span(idle)));
-    }
-    if asked.is_empty() {
-        return String::new();
-    }
-    let latest = retiring
-        .superseded_at
-        .zip(retiring.retire.at_latest)
-        .and_then(|(since, latest)| {
-            since.checked_add_signed(chrono::TimeDelta::from_std(latest).ok()?)
-        })
-        .map_or_else(
-            || "; without that it stays (`revoke_at_latest` is not set)".to_owned(),
-            |at| format!("; at the latest it goes {}", moment(at, now)),
-        );
-    format!(" It also stays until {}{latest}.", asked.join(" and "))
-}
-
-fn place(sink: &SinkState, status: SinkStatus, now: Timestamp) -> String {
-    let holds = sink
-        .holds
-        .as_ref()
-        .map_or_else(|| "no token that is known".to_owned(), ToString::to_string);
+fn place(sink: &SinkState, status: SinkStatus, gone: Option<&TokenId>, now: Timestamp) -> String {
+    let holds =
+        sink.holds.as_ref().map_or_else(|| "no known token".to_owned(), ToString::to_string);
     let what = match status {
-        SinkStatus::Delivered => format!("holds {holds}, as it should"),
-        SinkStatus::Pending => format!("was last seen with {holds} and waits for its token"),
+        SinkStatus::Delivered if gone.is_some() && sink.holds.as_ref() == gone => {
+            format!("holds {holds}, which {GONE}")
+        }
+        SinkStatus::Delivered => format!("holds {holds}"),
+        SinkStatus::Pending if sink.holds.is_none() => {
+            "was empty at the last check; the next rotation will fill it".to_owned()
+        }
+        SinkStatus::Pending => format!("held {holds} at the last check; the next one is pending"),
         SinkStatus::Drift => sink.drift.as_ref().map_or_else(
-            || format!("holds {holds}, which it should not"),
+            || format!("holds {holds}, not the current token"),
             |drift| format!("drifted {}: {}", relative(drift.since, now), drift.what),
         ),
         SinkStatus::Unreadable => {
-            format!("cannot be read now; it was last seen with {holds}")
+            format!("cannot be read now; held {holds} at the last check")
         }
     };
     let removed = if sink.removed {
-        " (it left the configuration; it is asked before anything is revoked, and never written)"
+        " (no longer configured: checked before anything is revoked, never written)"
     } else {
         ""
     };
     sentence(&format!("{} {} {what}{removed}", sink.place.sink, sink.place.location))
 }
 
-fn troubles(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
+fn troubles(record: &Record, stands: &Stands, now: Timestamp, lines: &mut Vec<String>) {
+    let mut failing =
+        |what: &str, trouble: &Trouble| lines.push(failing(what, trouble, stands, now));
     for (work, trouble) in record.troubles.iter() {
         let what = match work {
             Work::Look => "Listing its tokens",
-            Work::Mint => "Making a token",
-            Work::Revoke => "Revoking",
-            Work::Probe => "Asking the SCIM endpoint about the current token",
+            Work::Mint => "Creating a token",
+            Work::Revoke => "Revoking a token",
+            Work::Probe => "Checking the current token at the SCIM endpoint",
         };
-        lines.push(failing(what, trouble, now));
+        failing(what, trouble);
     }
     for sink in record.sinks.values() {
         if let Some(trouble) = &sink.trouble {
-            lines.push(failing(&format!("Reaching {}", sink.place.sink), trouble, now));
+            failing(&format!("Reaching {}", sink.place.sink), trouble);
         }
     }
 }
@@ -286,32 +341,84 @@ fn hooks(record: &Record, now: Timestamp, lines: &mut Vec<String>) {
     }
 }
 
-fn failing(what: &str, trouble: &Trouble, now: Timestamp) -> String {
-    let person = if trouble.needs_person() {
-        " It needs a person, and is retried all the same."
-    } else {
-        ""
+/// How often something has failed, and how, unless that is the cause that is said already.
+fn failing(what: &str, trouble: &Trouble, stands: &Stands, now: Timestamp) -> String {
+    let person =
+        if trouble.needs_person() { " This needs a fix; it is retried anyway." } else { "" };
+    let fault = trouble.fault.to_string();
+    let fault = match stands.cause.contains(&fault) {
+        true => ".".to_owned(),
+        false => format!(": {}", sentence(&fault)),
     };
     format!(
-        "{what} has failed {} time(s), first {}: {}{person} Next try {}.",
-        trouble.count,
-        moment(trouble.since, now),
-        sentence(&trouble.fault.to_string()),
-        moment(trouble.retry_at, now)
+        "{what} has failed {}, first at {}{fault}{person}",
+        how_often(trouble.count),
+        moment(trouble.since, now)
+    )
+}
+
+/// What comes before everything else where the current token is gone.
+fn gone(record: &Record) -> Option<String> {
+    view::gone_since(record)?;
+    let id = &record.current.as_ref()?.token.id;
+    Some(format!("{id} {GONE}: clients that use it are locked out."))
+}
+
+/// Of one that is gone at the provider: what it was, and since when its clients are locked out.
+fn life_before(
+    token: &Listed,
+    used: Option<ProviderTime>,
+    gone: ProviderTime,
+    now: Timestamp,
+) -> String {
+    let would = token.valid_until.map_or_else(
+        || "did not expire".to_owned(),
+        |at| format!("would have expired at {}", moment(at, now)),
+    );
+    let used = used.map_or_else(
+        || "has no recorded use except Scimitar's own check".to_owned(),
+        |at| format!("was last used {}", relative(at, now)),
+    );
+    // The last list before that one still had it.
+    format!(
+        "{} {GONE}: clients that use it have been locked out for at least {} (since {} or earlier). It was \
+         created at {}, {would}, and {used}.",
+        token.id,
+        short(since(gone, now)),
+        date_seen(gone, now),
+        moment(token.created_at, now)
     )
 }
 
 fn life(token: &Listed, used: Option<ProviderTime>, now: Timestamp) -> String {
     let expires = match token.valid_until {
         None => "does not expire".to_owned(),
-        Some(at) if is_past(at, now) => format!("expired {}", moment(at, now)),
-        Some(at) => format!("expires {}", moment(at, now)),
+        Some(at) if is_past(at, now) => format!("expired at {}", moment(at, now)),
+        Some(at) => format!("expires at {}", moment(at, now)),
     };
     let used = used.map_or_else(
-        || "has no recorded use but Scimitar's own probe".to_owned(),
+        || "has no recorded use except Scimitar's own check".to_owned(),
         |at| format!("was last used {}", relative(at, now)),
     );
-    format!("{} was made {}, {expires}, and {used}.", token.id, moment(token.created_at, now))
+    format!("{} was created at {}, {expires}, and {used}.", token.id, moment(token.created_at, now))
+}
+
+/// "for 10m (since 2026-11-22 04:00 UTC)".
+fn lasting(at: impl Told, now: Timestamp) -> String {
+    format!("for {} (since {})", short(since(at, now)), date_seen(at, now))
+}
+
+fn times(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+fn how_often(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        count => format!("{count} times"),
+    }
 }
 
 /// The text with a full stop.

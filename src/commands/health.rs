@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,7 +13,10 @@ use tokio::{
 };
 
 use super::output::{Answer, Failure, FailureClass};
-use crate::{config::Config, error::system_words};
+use crate::{
+    config::{self, Config, Environment, discover::Inventories},
+    error::system_words,
+};
 
 /// How long the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,7 +39,7 @@ pub(super) async fn ask(file: &Path, config: &Config) -> Result<Answer, Failure>
     if server.listen.port() == 0 {
         return Err(unasked(
             file,
-            "`listen` leaves the port to the system, so nobody knows which; name one, as in \
+            "`listen` has port 0: the system chooses the port, so it is not known here; write one, as in \
              \"127.0.0.1:9469\"",
         ));
     }
@@ -49,6 +53,15 @@ pub(super) async fn ask(file: &Path, config: &Config) -> Result<Answer, Failure>
         Ok((_, reasons)) => Err(not_ready(&format!("not ready: {}", in_one_line(&reasons)))),
         Err(words) => Err(not_ready(&format!("the daemon at http://{address}/: {words}"))),
     }
+}
+
+/// The same where the configuration has errors: a daemon that runs keeps the one before it, and is as ready
+/// as it was. `None` where the port cannot be read, or the daemon is not ready.
+pub(super) async fn ask_despite_errors(file: &Path, env: &Arc<dyn Environment>) -> Option<Answer> {
+    let (path, env) = (file.to_owned(), Arc::clone(env));
+    let read = move || config::salvage(&path, &*env, &Inventories::new());
+    let config = tokio::task::spawn_blocking(read).await.ok().flatten()?;
+    ask(file, &config).await.ok()
 }
 
 fn unasked(file: &Path, words: &str) -> Failure {
@@ -88,7 +101,7 @@ async fn get(address: SocketAddr) -> Result<(u16, String), String> {
         .and_then(|status| status.parse().ok());
     match status {
         Some(status) => Ok((status, body.to_owned())),
-        None => Err("what listens there is not Scimitar: another process has the port".to_owned()),
+        None => Err("another program uses this port, not Scimitar".to_owned()),
     }
 }
 

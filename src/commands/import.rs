@@ -85,7 +85,7 @@ impl Session<'_> {
                     let names: Vec<&str> =
                         several.iter().map(|one| one.policy.name.as_str()).collect();
                     left.push(format!(
-                        "{} ({}): it could be of {}; name the one: `scimitar adopt NAME --token-id {}`",
+                        "{} ({}): it may belong to {}; choose the connection: `scimitar adopt NAME --token-id {}`",
                         token.token,
                         token.address,
                         names.join(" or "),

@@ -24,7 +24,10 @@ pub(super) async fn settle(config: &mut Config, usage: Use, env: &Arc<dyn Enviro
         return;
     }
     if let Err(error) = find(config, &former, usage, env).await {
-        tracing::debug!(error = chain(&error), "records under a former name were not looked for");
+        tracing::debug!(
+            error = chain(&error),
+            "could not look for records under the tenant's other name"
+        );
     }
 }
 
@@ -48,7 +51,7 @@ async fn find(
             }
         }
     }
-    for connection in &mut config.connections {
+    for connection in config.connections.iter_mut() {
         let Some(from) = former.get(&connection.provider) else { continue };
         let old =
             ConnectionKey { tenant: from.clone(), connection: connection.key.connection.clone() };

@@ -30,7 +30,7 @@ pub(super) fn page() -> io::Result<String> {
     page.push_str(&options(&top)?);
     page.push_str(".SH COMMANDS\n");
     top.build();
-    for command in top.get_subcommands().filter(|command| command.get_name() != "help") {
+    for command in top.get_subcommands().filter(|command| is_shown(command)) {
         section(command, &mut page)?;
     }
     page.push_str(AFTER);
@@ -39,7 +39,7 @@ pub(super) fn page() -> io::Result<String> {
 
 /// A command, or those that it has of its own.
 fn section(command: &Command, page: &mut String) -> io::Result<()> {
-    let mut inner = command.get_subcommands().filter(|inner| inner.get_name() != "help").peekable();
+    let mut inner = command.get_subcommands().filter(|inner| is_shown(inner)).peekable();
     if inner.peek().is_some() {
         return inner.try_for_each(|inner| section(inner, page));
     }
@@ -48,7 +48,20 @@ fn section(command: &Command, page: &mut String) -> io::Result<()> {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     page.extend([".SS \"", &escaped(usage), "\"\n", &escaped(&about), ".\n"]);
     page.push_str(&options(command)?);
+    if let Some(examples) = command.get_after_help() {
+        page.push_str(&verbatim(&examples.to_string()));
+    }
     Ok(())
+}
+
+fn is_shown(command: &Command) -> bool {
+    command.get_name() != "help" && !command.is_hide_set()
+}
+
+/// Lines as they are.
+fn verbatim(text: &str) -> String {
+    let lines = text.lines().map(|line| escaped(line) + "\n");
+    format!(".PP\n.nf\n{}.fi\n", lines.collect::<String>())
 }
 
 /// A command's own options and arguments; those of all commands are described once.

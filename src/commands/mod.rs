@@ -3,18 +3,24 @@
 pub mod artefact;
 pub mod audit;
 pub mod bulk;
+pub mod changes;
 pub mod check;
+mod coming;
+mod completions;
 mod condemn;
+mod control;
 mod daemon;
 mod discover;
 pub mod discovered;
 mod dispatch;
 pub mod explain;
 mod health;
+pub mod history;
 mod import;
 pub mod init;
 mod known;
 mod manual;
+mod names;
 pub mod one_shot;
 pub mod online;
 pub mod operate;
@@ -26,13 +32,16 @@ pub mod process;
 pub mod progress;
 mod reload;
 pub mod sandbox;
+pub mod screen;
 mod select;
 mod serve;
 pub mod session;
 mod side_by_side;
+pub mod standing;
 mod state;
 pub mod status;
 mod supervisor;
+pub mod table;
 pub mod text;
 #[cfg(test)]
 mod text_tests;
@@ -43,22 +52,25 @@ mod watched;
 use std::{
     ffi::OsString,
     io::{self, BufWriter, IsTerminal, Write},
+    path::Path,
     sync::{Arc, Mutex},
 };
 
 use chrono::TimeDelta;
 
 use self::{
+    control::{Absence, Asked, NotServed},
     output::{Answer, BAD_USAGE, Failure, FailureClass},
     process::Stop,
     progress::Console,
+    screen::{Screen, colours},
     voice::Voice,
 };
 pub use crate::words;
 use crate::{
     app,
     cli::{self, Command, Invocation, Output},
-    clock::{AgreedClock, Clock},
+    clock::{AgreedClock, Clock, Timestamp},
     config::{Config, Environment, LogFormat, ProcessEnvironment},
     shown::visible,
     telemetry::logs,
@@ -75,12 +87,67 @@ pub async fn dispatch(
     clock: &Arc<AgreedClock>,
 ) -> u8 {
     let began = clock.host_time();
+    let screen = Screen::stdout();
+    if invocation.bare && screen.terminal && !invocation.config.exists() {
+        return help(&invocation.config);
+    }
+    let console = &if invocation.quiet { console.quiet() } else { console.clone() };
     let voice = voice(&invocation.command, console);
-    // The futures of whole commands are large; they live on the heap.
-    let answer = Box::pin(carry_out(invocation, stop, console, &voice, clock)).await;
-    let status = match (stop.interrupt(), &invocation.command) {
+    let answer = match Box::pin(control::client::ask(invocation, stop, console)).await {
+        Asked::Done(status) => return status,
+        Asked::Lost(failure) => Answer::failed(failure),
+        Asked::NotServed(not_served) => {
+            // The futures of whole commands are large; they live on the heap.
+            Box::pin(carry_out(invocation, stop, console, &voice, clock, &not_served)).await
+        }
+    };
+    let status = status_of(&answer, &invocation.command, stop);
+    // By one clock: the ledger's may have been learnt meanwhile.
+    let times = (clock.at(began), clock.now());
+    let mut out = BufWriter::new(io::stdout().lock());
+    let printed = write_answer(&mut out, &answer, invocation.output, times, status, &screen)
+        .and_then(|()| out.flush());
+    drop(out);
+    // In JSON the failure is in the document; people reading along still see it here.
+    if let Some(failure) = &answer.failure {
+        voice.fail(&text::failure(failure));
+    }
+    match printed {
+        Ok(()) => status,
+        // A reader that went away (`| head`) has seen all it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status,
+        Err(error) => {
+            voice.fail(&format!("error: could not print the results: {error}\n"));
+            status.max(1)
+        }
+    }
+}
+
+/// Writes an answer that took from the first to the second moment.
+fn write_answer(
+    out: &mut impl Write,
+    answer: &Answer,
+    output: Output,
+    (started_at, finished_at): (Timestamp, Timestamp),
+    status: u8,
+    screen: &Screen,
+) -> io::Result<()> {
+    match output {
+        Output::Json => answer
+            .write_json(&mut Visible(out), started_at, finished_at, status)
+            .map_err(io::Error::from),
+        Output::Text => {
+            out.write_all(visible(&text::answer(answer, finished_at, screen)).as_bytes())
+        }
+    }
+}
+
+/// The exit status of a command, which a signal may decide.
+fn status_of(answer: &Answer, command: &Command, stop: &Stop) -> u8 {
+    match (stop.interrupt(), command) {
         // The daemon and the sandbox are ended by signals: that is their good end.
-        (Some(_), Command::Run | Command::Sandbox(_)) | (None, _) => answer.exit_status(),
+        (Some(_), Command::Run | Command::Sandbox(_) | Command::Status { watch: true, .. })
+        | (None, _) => answer.exit_status(),
         (
             Some(interrupt),
             Command::RotateNow { .. }
@@ -88,6 +155,8 @@ pub async fn dispatch(
             | Command::Check { .. }
             | Command::Plan { .. }
             | Command::Status { .. }
+            | Command::History { .. }
+            | Command::Names
             | Command::Explain { .. }
             | Command::Tokens { .. }
             | Command::Discover { .. }
@@ -107,42 +176,33 @@ pub async fn dispatch(
             | Command::Print(_)
             | Command::AuditVerify { .. },
         ) => interrupt.exit_status(),
-    };
-    // By one clock: the ledger's may have been learnt meanwhile.
-    let (started_at, finished_at) = (clock.at(began), clock.now());
-    let printed = match invocation.output {
-        Output::Json => {
-            let mut out = Visible(BufWriter::new(io::stdout().lock()));
-            let written = answer.write_json(&mut out, started_at, finished_at, status);
-            written.map_err(io::Error::from).and_then(|()| out.flush())
-        }
-        Output::Text => print(&text::answer(&answer, finished_at)),
-    };
-    // In JSON the failure is in the document; people reading along still see it here.
-    if let Some(failure) = &answer.failure {
-        voice.fail(&text::failure(failure));
-    }
-    match printed {
-        Ok(()) => status,
-        // A reader that went away (`| head`) has seen all it wanted.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status,
-        Err(error) => {
-            voice.fail(&format!("error: could not print the results: {error}\n"));
-            status.max(1)
-        }
     }
 }
 
 /// The exit status of a command whose good end a signal is.
 #[must_use]
 pub fn ended_by_a_signal(command: &Command) -> Option<u8> {
-    matches!(command, Command::Run | Command::Sandbox(_)).then_some(0)
+    let ended =
+        matches!(command, Command::Run | Command::Sandbox(_) | Command::Status { watch: true, .. });
+    ended.then_some(0)
 }
 
 /// What a command says beside its answer.
 #[must_use]
 pub fn voice(command: &Command, console: &Console) -> Voice {
     Voice::of(command, console.clone(), is_journal())
+}
+
+/// The help, for a person who starts the program to see what it is.
+fn help(config: &Path) -> u8 {
+    let help = cli::definition().render_help();
+    let help = if colours(&io::stdout()) { help.ansi().to_string() } else { help.to_string() };
+    let missing = format!(
+        "There is no configuration yet ({} does not exist). Try `scimitar --config \
+         config.example.toml rotate --all`, or write one and run `scimitar check`.\n",
+        config.display()
+    );
+    u8::from(print(&format!("{help}\n{missing}")).is_err())
 }
 
 /// Says what is wrong with a command line (or gives the help that was asked for), and gives back
@@ -200,6 +260,7 @@ async fn carry_out(
     console: &Console,
     voice: &Voice,
     clock: &Arc<AgreedClock>,
+    not_served: &NotServed,
 ) -> Answer {
     if let Command::Sandbox(arguments) = &invocation.command {
         return match start_logs(invocation, None, console) {
@@ -234,7 +295,15 @@ async fn carry_out(
     }
     match read {
         Ok(mut config) => {
-            check::warn(&invocation.config, &config, voice);
+            let path = &invocation.config;
+            let silent =
+                matches!(invocation.command, Command::Once { .. } | Command::RotateNow { .. });
+            if matches!(invocation.command, Command::Check { .. } | Command::Run) {
+                check::warn(path, &config, voice);
+            } else if silent && !invocation.quiet {
+                // Everybody else has other business; who is answered with silence is told why.
+                check::warn_of_nothing(path, &config, voice);
+            }
             if let Some(usage) = check::ledger_for(&invocation.command) {
                 agree(&config, &env, clock).await;
                 known::settle(&mut config, usage, &env).await;
@@ -254,11 +323,40 @@ async fn carry_out(
                 console,
                 voice,
                 clock,
+                screen: console.screen(),
+                caller: None,
+                unanswered: not_served.absence == Absence::NoAnswer,
             };
-            let answer = Box::pin(session.carry_out()).await.unwrap_or_else(Answer::failed);
+            let answer = Box::pin(session.carry_out()).await.unwrap_or_else(|failure| {
+                let ledger = Some(&failure).filter(|it| it.class == FailureClass::Ledger);
+                let file = ledger.and_then(|_| begun.config.state.file());
+                Answer::failed(control::alone::kept_out(failure, command, file, &not_served.why))
+            });
             discover::judged(answer, command, &begun.failed)
         }
-        Err(failure) => Answer::failed(failure),
+        Err(failure) => {
+            if matches!(invocation.command, Command::Healthcheck)
+                && failure.class == FailureClass::Configuration
+                && let Some(answer) = health::ask_despite_errors(&invocation.config, &env).await
+            {
+                voice.warn(&format!(
+                    "the daemon keeps its previous configuration: {}",
+                    failure.message
+                ));
+                return answer;
+            }
+            let site = control::alone::Site {
+                invocation,
+                env: &env,
+                clock,
+                console,
+                voice,
+                stop,
+                not_served,
+            };
+            let answer = Box::pin(control::alone::answer(failure, &site)).await;
+            answer.unwrap_or_else(Answer::failed)
+        }
     }
 }
 
@@ -276,7 +374,7 @@ async fn agree(config: &Config, env: &Arc<dyn Environment>, clock: &Arc<AgreedCl
         tokio::select! {
             biased;
             () = answered => {}
-            () = late => tracing::debug!("the ledger's clock was not asked in time"),
+            () = late => tracing::debug!("the ledger's clock could not be read in time"),
         }
     }
 }
@@ -293,11 +391,6 @@ fn log_format(config: &Config) -> Option<logs::Format> {
 fn is_journal() -> bool {
     let variable = std::env::var(logs::journal::VARIABLE).ok();
     logs::journal::is_stream_of(variable.as_deref(), io::stderr())
-}
-
-/// Terminals are written to in colour, unless <https://no-color.org> is asked for.
-fn colours(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Escapes what nobody would see. Each piece that it is given is text.

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 
 use super::{
     bulk::{self, BulkReport, Going, MANY},
+    coming::Coming,
     output::{Answer, Failure, Row, exit_status},
     plan,
     process::Stop,
@@ -71,6 +72,7 @@ impl Session<'_> {
                 // A call that is killed says nothing at its end.
                 self.voice.note(&bulk::begins(connections.len(), since));
             }
+            let coming = self.coming(&connections);
             let rows = attend_all(
                 &app.engine,
                 connections,
@@ -78,7 +80,7 @@ impl Session<'_> {
                 request,
                 &patience,
                 &progress,
-                going.as_ref(),
+                (going.as_ref(), Some(&coming)),
             )
             .await;
             if with_watched {
@@ -86,12 +88,22 @@ impl Session<'_> {
                 app.engine.tell_of(&app.watched, &patience).await;
             }
             match going {
+                None if coming.are_printed() => {
+                    let report = BulkReport::of(&rows, None, since);
+                    let text = format!("\n{}\n", report.words());
+                    Answer { text: Some(text), ..Answer::done(rows) }
+                }
                 None => Answer::done(rows),
                 Some(going) => {
                     going.end();
                     let interrupted = self.stop.interrupt().is_some();
                     let report = BulkReport::of(&rows, going.stopped(), since).ended(interrupted);
-                    let text = text::rows(&rows, self.clock.now()) + &report.text();
+                    let text = report.text();
+                    let text = if coming.are_printed() {
+                        text
+                    } else {
+                        text::rows(&rows, self.clock.now(), &self.screen) + &text
+                    };
                     Answer { text: Some(text), bulk: Some(report), ..Answer::done(rows) }
                 }
             }
@@ -141,7 +153,7 @@ pub async fn attend(
     patience: &Patience,
     progress: &Arc<dyn Progress>,
 ) -> Vec<Row> {
-    attend_all(engine, connections, limit, request, patience, progress, None).await
+    attend_all(engine, connections, limit, request, patience, progress, (None, None)).await
 }
 
 /// The same, with the brake of a call over many.
@@ -152,7 +164,7 @@ async fn attend_all(
     request: &RotationRequest,
     patience: &Patience,
     progress: &Arc<dyn Progress>,
-    going: Option<&Arc<Going>>,
+    (going, coming): (Option<&Arc<Going>>, Option<&Arc<Coming>>),
 ) -> Vec<Row> {
     let policies: Vec<_> =
         connections.iter().map(|connection| Arc::clone(&connection.policy)).collect();
@@ -167,6 +179,7 @@ async fn attend_all(
         let ended = side_by_side(&engine.pool, batch, limit, lane_of, |one, seat| {
             let (engine, request, patience) = (engine.clone(), request.clone(), patience.clone());
             let (progress, going) = (Arc::clone(progress), going.map(Arc::clone));
+            let coming = coming.map(Arc::clone);
             async move {
                 let report = match &going {
                     Some(going) => {
@@ -174,7 +187,13 @@ async fn attend_all(
                     }
                     None => attend_one(&engine, &one, &seat, &request, &patience).await,
                 };
-                progress.done(&one.policy.name, report.outcome.as_str());
+                match coming {
+                    Some(coming) => {
+                        let now = engine.clock.now();
+                        coming.done(&Row::of(&one.policy, &report, now), progress.as_ref(), now);
+                    }
+                    None => progress.done(&one.policy.name, report.outcome.as_str()),
+                }
                 if let Some(going) = going {
                     going.note(&one.policy.provider, &report, engine.clock.now());
                 }
@@ -228,7 +247,7 @@ async fn attend_in_bulk(
     going: &Going,
 ) -> Report {
     if let Some(stopped) = going.stopped() {
-        let why = format!("not begun: the call stopped before its turn, because {stopped}");
+        let why = format!("not started: the call stopped before its turn ({stopped})");
         let stored = engine.ledger.load(&connection.policy.key).await.ok().flatten();
         let record = stored.map(|stored| stored.record);
         return Report::new(Outcome::Unchanged, Some(Reason::NotBegun), why, record);
@@ -295,8 +314,8 @@ pub async fn leave_metrics(
 
 /// The report of work that panicked. The record says how far it came, and the next run goes on.
 fn defect() -> Report {
-    let why = "the work on this connection ended by a defect in this program; the next run goes \
-               on where it was";
+    let why = "the work on this connection was ended by a bug in Scimitar; the next run continues where \
+               it stopped";
     Report::new(Outcome::Failed, None, why, None)
 }
 

@@ -1,4 +1,4 @@
-//! `check --online`: every right that a rotation needs, proven before anything is minted. Of a connection
+//! `check --online`: every permission that a rotation needs, proven before anything is minted. Of a connection
 //! that is only watched: the right to read, and nothing is asked that could be a write.
 
 use std::{
@@ -33,13 +33,13 @@ use crate::{
         policy::{Mode, Policy},
         why::Reason,
     },
-    sink::{Contents, Reading, Version},
+    sink::{Contents, Reading, Sink, Version},
     token::{ConnectionKey, ProviderName, SinkName},
 };
 
 /// What there is to do about a service that is away.
-const AWAY: &str = "see that it runs and can be reached from here (address, name service, proxy), \
-                    then call `scimitar check --online` again";
+const AWAY: &str = "check that it runs and is reachable from here (address, DNS, proxy), \
+                    then run `scimitar check --online` again";
 
 impl Session<'_> {
     pub(super) async fn check_online(&self) -> Result<Answer, Failure> {
@@ -66,6 +66,8 @@ impl Session<'_> {
 /// What a connection lacks for a rotation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lacks {
+    /// Log-ins that were rejected: nothing is known of the rights there.
+    pub rejected: Vec<String>,
     /// What is not granted or not allowed, each with how to grant it.
     pub missing: Vec<String>,
     /// What could not be asked: nothing is known of the rights there.
@@ -76,6 +78,8 @@ pub struct Lacks {
     pub untried: Vec<String>,
     /// What only a write would have shown, and was not tried.
     pub unshown: Vec<String>,
+    /// What a place will not keep of what it has, or does not show.
+    pub caveats: Vec<String>,
     /// Which kind of service that is.
     reason: Option<Reason>,
 }
@@ -85,24 +89,28 @@ impl Lacks {
         if is_away(fault) {
             self.away.push(fault.to_string());
             self.reason.get_or_insert(of);
+        } else if fault.code == Code::Unauthorized {
+            self.rejected.push(fault.to_string());
         } else {
             self.missing.push(fault.to_string());
         }
     }
 
-    /// What is known after the check ended by a defect.
+    /// What is known after a bug ended the check.
     fn unknown() -> Self {
-        let words = "the check ended by a defect in Scimitar, please report it".to_owned();
+        let words = "a bug in Scimitar ended the check, please report it".to_owned();
         Self { missing: vec![words], ..Self::default() }
     }
 
     fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.obstacles.is_empty() && self.away.is_empty()
+        let mut all = [&self.rejected, &self.missing, &self.obstacles, &self.away].into_iter();
+        all.all(|items| items.is_empty())
     }
 
     /// All of it in one line.
     fn words(&self) -> String {
-        let mut words = [&*self.missing, &*self.obstacles].concat().join("; ");
+        let lasting = [&*self.rejected, &*self.missing, &*self.obstacles];
+        let mut words = lasting.concat().join("; ");
         if !self.away.is_empty() {
             let between = if words.is_empty() { "" } else { "; " };
             // Writing to a String cannot fail.
@@ -123,7 +131,7 @@ fn is_away(fault: &Fault) -> bool {
 pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
     let of_providers = of_providers(app).await;
     let mut spared: Spared = BTreeMap::new();
-    for (name, service) in &app.services {
+    for (name, service) in app.services.iter() {
         spared.insert(name.clone(), service.left_alone().await);
     }
     let spared = Arc::new(spared);
@@ -140,11 +148,18 @@ pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
         async move {
             let _seat = seat;
             let mut lacks = lacks;
-            of_connection(&one, &spared, &*engine.clock, &mut lacks).await;
+            let sinks = one.places.open().unwrap_or_else(|fault| {
+                lacks.fault(&fault, Reason::SinkUnavailable);
+                Vec::new()
+            });
+            // These very sinks are looked at, and asked afterwards what they found out.
+            let one = Connection { places: Arc::new(sinks.clone()), ..(*one).clone() };
+            of_connection(&one, &sinks, (&spared, &*engine.clock), &mut lacks).await;
             // A look would log in; and of what is away, it would say the same again.
             if lacks.untried.is_empty() && lacks.away.is_empty() {
                 of_places(&engine, &one, &patience, &mut lacks).await;
             }
+            lacks.caveats.extend(sinks.iter().filter_map(|sink| sink.caveat()));
             lacks
         }
     });
@@ -152,8 +167,8 @@ pub async fn rows(app: &App, patience: &Patience) -> Vec<(Row, Lacks)> {
     let rows = app.connections.iter().zip(checked).map(|(connection, lacks)| {
         let lacks = lacks.unwrap_or_else(Lacks::unknown);
         let mut row = row(connection, &lacks);
-        row.warnings.extend(lacks.untried.iter().chain(&lacks.unshown).cloned());
-        row.warnings.extend(connection.sinks.iter().filter_map(|sink| sink.caveat()));
+        let warnings = lacks.untried.iter().chain(&lacks.unshown).chain(&lacks.caveats);
+        row.warnings.extend(warnings.cloned());
         (row, lacks)
     });
     rows.collect()
@@ -228,7 +243,7 @@ pub fn ledger_trouble(path: &Path) -> Option<Failure> {
         let refused = access(folder, wanted).err()?;
         let words = system_words(&refused.into());
         return Some(failed(format!(
-            "the ledger {} cannot be made: {} cannot be written: {words}",
+            "the ledger {} cannot be created: {} cannot be written: {words}",
             path.display(),
             folder.display()
         )));
@@ -253,7 +268,7 @@ pub fn ledger_trouble(path: &Path) -> Option<Failure> {
 /// What is said of the connections that lack nothing, where no run could write its ledger.
 pub fn without_ledger(rows: &mut [(Row, Lacks)]) {
     for (row, _) in rows.iter_mut().filter(|(_, lacks)| lacks.is_empty()) {
-        "provider and sinks lack nothing, but no rotation can run: the ledger cannot be written"
+        "provider and sinks grant everything, but no rotation can run: the ledger cannot be written"
             .clone_into(&mut row.why);
     }
 }
@@ -269,9 +284,10 @@ pub fn text(rows: &[(Row, Lacks)]) -> String {
             let _ = writeln!(text, "{name}: {}", row.why);
         }
         for (what, items) in [
+            ("log-in rejected", &lacks.rejected),
             ("missing", &lacks.missing),
-            ("in the way of a rotation", &lacks.obstacles),
-            ("could not be asked for its rights", &lacks.away),
+            ("a rotation is blocked by", &lacks.obstacles),
+            ("permissions could not be checked", &lacks.away),
         ] {
             if !items.is_empty() {
                 let _ = writeln!(text, "{name}: {what}:\n    {}", items.join("\n    "));
@@ -317,8 +333,8 @@ async fn of_places(
 
 async fn of_connection(
     connection: &Connection,
-    spared: &Spared,
-    clock: &dyn Clock,
+    sinks: &[Arc<dyn Sink>],
+    (spared, clock): (&Spared, &dyn Clock),
     lacks: &mut Lacks,
 ) {
     let mode = connection.policy.terms.mode;
@@ -331,7 +347,7 @@ async fn of_connection(
     {
         lacks.fault(&fault, Reason::ProviderUnavailable);
     }
-    for sink in &connection.sinks {
+    for sink in sinks {
         match spared.get(&sink.place().sink) {
             None | Some(Ok(None)) => {}
             Some(Ok(Some(words))) => {
@@ -354,7 +370,7 @@ async fn of_connection(
             (Ok(_), Mode::Observe) => Ok(()),
             (Err(fault), _) => Err(fault),
         };
-        // Where every right can be told at once, that says more than the first call that failed.
+        // Where every missing permission can be told at once, that says more than the first call that failed.
         let missing = match &shown {
             Err(fault) if is_away(fault) => Vec::new(),
             Ok(()) | Err(_) => match sink.missing_rights(mode).await {
@@ -390,14 +406,17 @@ fn row(connection: &Connection, lacks: &Lacks) -> Row {
             (true, Mode::Observe) => "mode = \"observe\" needs",
             (false, _) => "was tried",
         };
-        (Outcome::Unchanged, format!("every right that {tried} is there"))
+        (Outcome::Unchanged, format!("every permission that {tried} is granted"))
     } else {
         (Outcome::Failed, lacks.words())
     };
     let report = Report::new(outcome, lacks.reason, why, None);
     let mut row = Row::from_report(&policy.name, &policy.key.connection, &policy.provider, &report);
+    row.owner.clone_from(&policy.terms.owner);
+    row.mode = Some(policy.terms.mode.as_str());
     // A right that is missing outweighs a service that is away: it does not mend by itself.
-    let lasts = !lacks.missing.is_empty() || !lacks.obstacles.is_empty();
+    let lasting = [&lacks.rejected, &lacks.missing, &lacks.obstacles];
+    let lasts = lasting.iter().any(|items| !items.is_empty());
     let class = if lasts { Class::Terminal } else { Class::Transient };
     row.error =
         (!lacks.is_empty()).then(|| RowError { class: class.as_str(), message: lacks.words() });
@@ -417,14 +436,14 @@ mod tests {
         assert!(!folder.path().join("below").exists(), "nothing is made");
         for kernels in ["/proc/scimitar/ledger.db", "/sys/ledger.db"] {
             let failure = ledger_trouble(Path::new(kernels)).unwrap();
-            assert!(failure.message.contains("takes no files"), "{failure:?}");
+            assert!(failure.message.contains("stores no files"), "{failure:?}");
         }
         // No folder can be made below a file.
         let file = folder.path().join("file");
         std::fs::write(&file, "x").unwrap();
         let failure = ledger_trouble(&file.join("ledger.db")).unwrap();
         assert_eq!(failure.class, FailureClass::Ledger);
-        assert!(failure.message.contains("cannot be made"), "{failure:?}");
+        assert!(failure.message.contains("cannot be created"), "{failure:?}");
         assert_eq!(ledger_trouble(&file), None);
         if !nix::unistd::geteuid().is_root() {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o400);
@@ -447,6 +466,12 @@ mod tests {
         let unwilling = Fault::new("write x", Class::Terminal, Code::Io, "not allowed; chmod it");
         lacks.fault(&unwilling, Reason::SinkUnavailable);
         assert_eq!(lacks.missing, ["could not write x: not allowed; chmod it"]);
+        let rejected = Fault::new("log in to c.d", Class::Terminal, Code::Unauthorized, "401");
+        lacks.fault(&rejected, Reason::ProviderUnavailable);
+        assert_eq!(
+            (lacks.missing.len(), &*lacks.rejected),
+            (1, &["could not log in to c.d: 401".to_owned()][..])
+        );
 
         let (name, id, provider) = fixture::connection();
         let report = Report::new(Outcome::Failed, lacks.reason, lacks.words(), None);
@@ -454,8 +479,9 @@ mod tests {
         assert_eq!(
             text(&[(row, lacks)]),
             format!(
-                "initech-okta: missing:\n    could not write x: not allowed; chmod it\n\
-                 initech-okta: could not be asked for its rights:\n    could not log in to a.b: \
+                "initech-okta: log-in rejected:\n    could not log in to c.d: 401\n\
+                 initech-okta: missing:\n    could not write x: not allowed; chmod it\n\
+                 initech-okta: permissions could not be checked:\n    could not log in to a.b: \
                  no connection to a.b (refused); nothing was sent\n    help: {AWAY}\n"
             )
         );

@@ -6,7 +6,7 @@ use std::io::Write;
 use serde::{Serialize, Serializer, ser::SerializeSeq};
 use serde_json::value::RawValue;
 
-use super::{bulk::BulkReport, discovered::Discovered};
+use super::{bulk::BulkReport, changes::History, discovered::Discovered};
 pub use crate::engine::row::{PlannedRow, Row, RowError, SCHEMA, SinkRow};
 use crate::{
     app::AppError,
@@ -58,6 +58,8 @@ pub struct Answer {
     pub text: Option<String>,
     /// Why the command as a whole did not do what was asked.
     pub failure: Option<Failure>,
+    /// What that means for the answer, where providers and sinks were not asked because they could not be.
+    pub from_ledger: Option<FromLedger>,
     /// How the rows become an exit status.
     pub judge: Judge,
     /// How a call over many connections ended.
@@ -66,12 +68,25 @@ pub struct Answer {
     pub permissions: Option<Vec<Grant>>,
     /// The tokens that the ledger knows (`tokens`).
     pub tokens: Option<Vec<TokenRow>>,
+    /// The last changes of connections (`history`).
+    pub history: Option<Vec<History>>,
     /// Which connections the providers have (`discover`).
     pub discovered: Option<Vec<Discovered>>,
     /// What is in an audit log (`audit verify`).
     pub audit: Option<AuditReport>,
     /// A file that belongs to the program (`schema`, `completions`, `man`).
     pub artefact: Option<File>,
+}
+
+/// An answer that the ledger alone gave, although more was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FromLedger {
+    /// Whether every connection that was asked for is in it.
+    pub complete: bool,
+    /// Why nobody else was asked.
+    pub why: String,
+    /// What is wrong with the configuration.
+    pub problems: Vec<Problem>,
 }
 
 /// What is kept of a row.
@@ -153,6 +168,9 @@ struct Document<'a> {
     exit_status: u8,
     error: Option<&'a Failure>,
     results: Results<'a>,
+    /// Why the answer is from the ledger alone, and whether it is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_ledger: Option<&'a FromLedger>,
     /// The watched tokens (`status`, `explain`).
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     watched: &'a [WatchedRow],
@@ -165,6 +183,9 @@ struct Document<'a> {
     /// The tokens that the ledger knows (`tokens`).
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<&'a [TokenRow]>,
+    /// The last changes of connections (`history`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<&'a [History]>,
     /// Which connections the providers have (`discover`).
     #[serde(skip_serializing_if = "Option::is_none")]
     discovered: Option<&'a [Discovered]>,
@@ -186,10 +207,12 @@ impl Answer {
             watched: Vec::new(),
             text: None,
             failure: None,
+            from_ledger: None,
             judge: Judge::Outcomes,
             bulk: None,
             permissions: None,
             tokens: None,
+            history: None,
             discovered: None,
             audit: None,
             artefact: None,
@@ -260,10 +283,12 @@ impl Answer {
             exit_status,
             error: self.failure.as_ref(),
             results: Results(&self.rows, &self.made),
+            from_ledger: self.from_ledger.as_ref(),
             watched: &self.watched,
             bulk: self.bulk.as_ref(),
             permissions: self.permissions.as_deref(),
             tokens: self.tokens.as_deref(),
+            history: self.history.as_deref(),
             discovered: self.discovered.as_deref(),
             audit: self.audit.as_ref(),
             artefact: self.artefact.as_ref(),

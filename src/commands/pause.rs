@@ -1,6 +1,8 @@
 //! `pause`, `resume` and `handoff`: what an operator decides about whole connections, which only the
 //! ledger has to know.
 
+use std::sync::Arc;
+
 use super::{
     output::{Answer, Failure, FailureClass, Row},
     session::{Session, selected},
@@ -9,11 +11,15 @@ use super::{
 use crate::{
     app::Use,
     cli::{Selection, Until},
-    clock::{Clock, Timestamp, rfc3339},
-    engine::{order::Order, report::Report, worker::Connection},
+    clock::{Clock, Timestamp},
+    engine::{
+        order::Order,
+        report::{Outcome, Report},
+        worker::Connection,
+    },
     rotation::{due, hold, pause::Pause},
-    telemetry::audit::actor,
     token::TokenId,
+    words::date,
 };
 
 impl Session<'_> {
@@ -25,12 +31,12 @@ impl Session<'_> {
     ) -> Result<Answer, Failure> {
         let since = self.clock.now();
         let until = ends(until, since)?;
-        let pause = Pause { since, until, by: actor::person(), reason: reason.to_owned() };
+        let pause = Pause { since, until, by: self.person(), reason: reason.to_owned() };
         self.order(of, &Order::Pause(pause)).await
     }
 
     pub(super) async fn resume(&self, of: &Selection) -> Result<Answer, Failure> {
-        self.order(of, &Order::Resume { by: actor::person() }).await
+        self.order(of, &Order::Resume { by: self.person() }).await
     }
 
     pub(super) async fn handed_over(
@@ -40,7 +46,7 @@ impl Session<'_> {
         token: Option<&TokenId>,
     ) -> Result<Answer, Failure> {
         let (client, token) = (client.map(ToOwned::to_owned), token.cloned());
-        self.order(of, &Order::HandedOver { by: actor::person(), client, token }).await
+        self.order(of, &Order::HandedOver { by: self.person(), client, token }).await
     }
 
     async fn order(&self, of: &Selection, order: &Order) -> Result<Answer, Failure> {
@@ -48,6 +54,7 @@ impl Session<'_> {
         let app = self.app(Use::Write).await?;
         let connections = selected(&app, &names);
         let (pool, patience) = (&app.engine.pool, self.patience());
+        let coming = self.coming(&connections);
         let rows = side_by_side(
             pool,
             connections,
@@ -56,21 +63,35 @@ impl Session<'_> {
             |connection, seat| {
                 let (engine, order, patience) =
                     (app.engine.clone(), order.clone(), patience.clone());
+                let coming = Arc::clone(&coming);
                 async move {
                     let _seat = seat;
                     let report = engine.order(&connection, &order, &patience).await;
                     let now = engine.clock.now();
                     let mut row = Row::of(&connection.policy, &report, now);
                     row.warnings.extend(not_held(&connection, &report, now));
-                    engine.progress.done(&connection.policy.name, row.outcome.as_str());
+                    row.done = word(&order, &report);
+                    coming.done(&row, engine.progress.as_ref(), now);
                     row
                 }
             },
         )
         .await;
         app.close(self.farewell(None)).await;
-        Ok(Answer::done(rows.into_iter().flatten().collect()))
+        let text = coming.are_printed().then(String::new);
+        Ok(Answer { text, ..Answer::done(rows.into_iter().flatten().collect()) })
     }
+}
+
+/// What the decision came to, where it was carried out: its words then name the person.
+fn word(order: &Order, report: &Report) -> Option<&'static str> {
+    let (word, by) = match order {
+        Order::Pause(pause) => ("paused", &pause.by),
+        Order::Resume { by } => ("resumed", by),
+        Order::HandedOver { by, .. } => ("confirmed", by),
+    };
+    let done = report.outcome == Outcome::Unchanged && report.why.contains(by.as_str());
+    done.then_some(word)
 }
 
 /// A rotation that does not wait for the pause, with when it starts.
@@ -81,7 +102,7 @@ fn not_held(connection: &Connection, report: &Report, now: Timestamp) -> Option<
     let due = due::next(policy, record);
     let start = hold::start(policy, record, &due, clock.to_provider(now))?;
     let words = start.overruled?;
-    Some(format!("rotated all the same at {}: {words}", rfc3339(clock.to_host(start.at))))
+    Some(format!("rotated anyway at {}: {words}", date(clock.to_host(start.at))))
 }
 
 /// The moment, which has to come.
@@ -94,7 +115,7 @@ fn ends(until: Until, now: Timestamp) -> Result<Timestamp, Failure> {
     };
     at.filter(|at| *at > now).ok_or_else(|| {
         let words =
-            format!("--until must be in the future (it is {} now); nothing was done", rfc3339(now));
+            format!("--until must be in the future (it is {} now); nothing was done", date(now));
         Failure::new(FailureClass::Usage, words)
     })
 }
@@ -117,7 +138,7 @@ mod tests {
         for past in [now, at("2026-11-22T03:59:59Z")] {
             let refused = ends(Until::At(past), now).unwrap_err();
             assert_eq!(refused.class.exit_status(), 2);
-            assert!(refused.message.contains("2026-11-22T04:00:00Z now"), "{}", refused.message);
+            assert!(refused.message.contains("2026-11-22 04:00 UTC now"), "{}", refused.message);
         }
     }
 }

@@ -27,9 +27,9 @@ impl Session<'_> {
         };
         for (name, _) in discovering(self.config).filter(|(name, _)| !known.contains_key(*name)) {
             self.voice.warn(&format!(
-                "no connections of {name} were discovered yet: the rights that their sinks need are not \
-                 printed. Grant those of {name} first, then run `scimitar --once`, which lists its \
-                 connections, and print this again"
+                "no connections of {name} are discovered yet, so the permissions that their sinks need are \
+                 missing here. First grant those of {name} itself and run `scimitar --once`, which lists its \
+                 connections; then run `scimitar permissions` again"
             ));
         }
         answer(self.config)
@@ -79,7 +79,7 @@ fn deliveries<'c>(sink: &SinkName, connections: &'c [ConnectionConfig]) -> Vec<(
 /// Each with a heading that is a comment where the policy itself knows comments.
 fn text(grants: &[Grant]) -> String {
     if grants.is_empty() {
-        return "nothing has to be granted: files and the sandbox ask nobody\n".to_owned();
+        return "no permissions needed: files and the sandbox require none\n".to_owned();
     }
     let mut text = String::new();
     for (nth, Grant { table, at, namespace, to, policy, .. }) in grants.iter().enumerate() {

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,7 +27,12 @@ use crate::{
         report::{Outcome, Report},
         worker::{Connection, Engine, Patience, RotationRequest},
     },
-    rotation::{decide::Status, forecast::Planned},
+    rotation::{
+        decide::Status,
+        forecast::{Forecast, Planned},
+        policy::Policy,
+        record::Record,
+    },
     token::{ConnectionName, ProviderName},
 };
 
@@ -41,6 +49,9 @@ impl Session<'_> {
         ahead: Duration,
     ) -> Vec<Row> {
         let pool = &app.engine.pool;
+        let (total, ended) = (connections.len(), Arc::new(AtomicUsize::new(0)));
+        // What is printed is in the order of the files; until then a terminal shows how far it is.
+        let overall = (total > 1).then(|| self.console.overall());
         let rows = side_by_side(
             pool,
             connections,
@@ -49,13 +60,22 @@ impl Session<'_> {
             |connection, seat| {
                 let (engine, request, patience) =
                     (app.engine.clone(), request.clone(), patience.clone());
+                let (overall, ended) = (overall.clone(), Arc::clone(&ended));
                 async move {
                     let _seat = seat;
-                    row(&engine, &connection, &request, &patience, ahead).await
+                    let row = row(&engine, &connection, &request, &patience, ahead).await;
+                    let nth = ended.fetch_add(1, Ordering::Relaxed) + 1;
+                    if let Some(overall) = overall {
+                        overall.show(&format!("{nth}/{total} planned"), false);
+                    }
+                    row
                 }
             },
         )
         .await;
+        if let Some(overall) = overall {
+            overall.end();
+        }
         rows.into_iter().flatten().collect()
     }
 
@@ -93,18 +113,23 @@ pub async fn row(
     let until =
         TimeDelta::from_std(ahead).ok().and_then(|ahead| peek.now.checked_add_signed(ahead));
     let plan = engine.plan(connection, request, &peek, until.unwrap_or(peek.now));
+    row_of(policy, plan, peek.record, peek.now)
+}
+
+/// What a plan says.
+pub(super) fn row_of(policy: &Policy, plan: Forecast, record: Record, now: Timestamp) -> Row {
     let refused = plan.steps.is_empty()
         && plan.first_rest.as_ref().is_some_and(|(status, _)| *status == Status::Refused);
     // The word belongs to the same rest as the words: what is done now waits for nothing.
     let (why, reason) = match (plan.steps.first(), &plan.first_rest) {
-        (Some(first), _) if first.at <= peek.now => (first.why.clone(), None),
+        (Some(first), _) if first.at <= now => (first.why.clone(), None),
         (_, Some((_, why))) => (why.clone(), plan.first_reason),
         (Some(first), None) => (first.why.clone(), None),
-        (None, None) => ("nothing will be done in this time".to_owned(), None),
+        (None, None) => ("nothing is planned in this period".to_owned(), None),
     };
     let outcome = if refused { Outcome::Refused } else { Outcome::Planned };
-    let report = Report::new(outcome, reason, why, Some(peek.record));
-    let mut row = Row::of(policy, &report, peek.now);
+    let report = Report::new(outcome, reason, why, Some(record));
+    let mut row = Row::of(policy, &report, now);
     row.steps = plan.steps.into_iter().map(planned).collect();
     row.slots = policy.capabilities.cap;
     row
@@ -130,7 +155,7 @@ pub fn text(rows: &[Row], surveys: &BTreeMap<ProviderName, Survey>, now: Timesta
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{} ({} at {})", row.connection, row.connection_id, row.provider);
         if row.steps.is_empty() {
-            let _ = writeln!(text, "  nothing will be done: {}", row.why);
+            let _ = writeln!(text, "  nothing to do: {}", row.why);
         }
         steps(row, now, &mut text);
         for warning in &row.warnings {
@@ -161,14 +186,14 @@ fn steps(row: &Row, now: Timestamp, text: &mut String) {
         let _ = writeln!(text, "    {}{slots}", step.call);
         let _ = writeln!(text, "      because {}", step.why);
         if told.insert(step.if_it_dies) {
-            let _ = writeln!(text, "      if it dies here: {}", step.if_it_dies);
+            let _ = writeln!(text, "      if interrupted here: {}", step.if_it_dies);
         }
     }
     let left = row.steps.len().saturating_sub(WRITTEN_OUT);
     if let Some(end) = row.steps.last().filter(|_| left > 0) {
         let _ = writeln!(
             text,
-            "  and so on: {left} more steps, the last one {}; --output json lists them all",
+            "  {left} more steps, the last one at {}; `-o json` lists them all",
             moment(end.at, now)
         );
     }

@@ -72,14 +72,12 @@ impl Stop {
         let stop = self.clone();
         tokio::spawn(async move {
             let first = next(&mut int, &mut term).await;
-            voice.note(
-                "stopping: the step in hand is finished or parked; a second signal ends it at once",
-            );
+            voice.note("shutting down after the current step; signal again to exit now");
             stop.note(first);
             let status = tokio::select! {
                 second = next(&mut int, &mut term) => second.exit_status(),
                 () = clock.sleep_until(clock.now() + LAST) => {
-                    voice.note("ended although something does not answer; the next start goes on from here");
+                    voice.note("exiting now, because a service does not answer; the next start continues from here");
                     status.unwrap_or_else(|| first.exit_status())
                 }
             };

@@ -1,14 +1,19 @@
-//! `SIGHUP`: the configuration is read anew, validated, and swapped whole. One with a mistake is
+//! `SIGHUP`: the configuration is reloaded, validated, and swapped whole. One with an error is
 //! reported and changes nothing.
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use chrono::TimeDelta;
-use tokio::{signal::unix::Signal, sync::mpsc};
+use tokio::{
+    signal::unix::Signal,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    check, discover, known,
+    check,
+    control::server::InForce,
+    discover, known,
     output::{Failure, FailureClass},
     serve::{self, Port},
     supervisor::Supervisor,
@@ -20,10 +25,11 @@ use crate::{
         discover::{Shrunk, Surveyed},
     },
     clock::Timestamp,
-    config::{Config, ConnectionConfig, Environment, Secrets, ServerConfig},
+    config::{self, Config, ConnectionConfig, Environment, Secrets, ServerConfig},
     engine::{
         daemon::Change,
         live::Live,
+        progress::Silent,
         stored_status::{dormant_words, has_something_to_revoke},
     },
     ledger::{Ledger, Stored},
@@ -40,13 +46,45 @@ pub(super) struct Reloader {
     pub(super) config: Config,
     pub(super) app: App,
     pub(super) changes: mpsc::Sender<Change>,
+    /// What commands of the control socket are done with.
+    pub(super) in_force: watch::Sender<Arc<InForce>>,
     pub(super) supervisor: Arc<Supervisor>,
     /// What `[server]` asks for.
     pub(super) port: Port,
     pub(super) live: Arc<Live>,
     /// When the connections of providers are listed next; `None`: none are discovered.
     pub(super) next_listing: Option<Timestamp>,
+    /// Whether the files are other ones than those in force.
+    pub(super) comparison: Comparison,
 }
+
+/// What is known of the files, compared with what is in force.
+#[derive(Debug)]
+pub(super) struct Comparison {
+    next: Timestamp,
+    differ: bool,
+}
+
+impl Comparison {
+    /// They are compared at once.
+    pub(super) fn at_once(now: Timestamp) -> Self {
+        Self { next: now, differ: false }
+    }
+}
+
+/// What the reloader is to do next.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Reload,
+    List,
+    Compare,
+}
+
+/// How often the files are compared with what is in force …
+const COMPARE: TimeDelta = TimeDelta::minutes(1);
+
+/// … and how many times as long as it took nothing is compared again: they may be large.
+const COMPARE_SHARE: i32 = 200;
 
 /// How long reading a configuration may take, its files and what they name.
 const LONGEST: TimeDelta = TimeDelta::seconds(30);
@@ -84,25 +122,28 @@ impl Reloader {
                     None => std::future::pending().await,
                 }
             };
-            let listing = tokio::select! {
+            let wanted = tokio::select! {
                 biased;
                 () = stop.cancelled() => return (self.app, self.port),
-                Some(()) = hangups.recv() => false,
-                () = due, if next.is_some() => true,
-                // Without a signal driver no signal comes any more.
-                else => {
-                    stop.cancelled().await;
-                    return (self.app, self.port);
-                }
+                Some(()) = hangups.recv() => Wanted::Reload,
+                () = due, if next.is_some() => Wanted::List,
+                () = clock.sleep_until(self.comparison.next) => Wanted::Compare,
             };
-            if listing {
-                // A list may take long; another configuration does not wait for it.
-                tokio::select! {
+            // What takes long holds up neither the end nor another configuration.
+            match wanted {
+                Wanted::Reload => {}
+                Wanted::List => tokio::select! {
                     biased;
                     () = stop.cancelled() => return (self.app, self.port),
                     Some(()) = hangups.recv() => {}
                     () = self.list_anew() => continue,
-                }
+                },
+                Wanted::Compare => tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return (self.app, self.port),
+                    Some(()) = hangups.recv() => {}
+                    () = self.compare() => continue,
+                },
             }
             // Reading may hang on a mount that does.
             tokio::select! {
@@ -110,7 +151,36 @@ impl Reloader {
                 () = stop.cancelled() => return (self.app, self.port),
                 () = self.reload() => {}
             }
+            self.comparison.next = self.app.engine.clock.now();
         }
+    }
+
+    /// Says whether the files are other ones than those in force, as far as they can be read soon.
+    async fn compare(&mut self) {
+        let clock = Arc::clone(&self.app.engine.clock);
+        let (path, began) = (self.path.clone(), clock.now());
+        let read = tokio::task::spawn_blocking(move || config::digest(&path));
+        let found = tokio::select! {
+            biased;
+            found = read => found,
+            // A mount that hangs: whether they differ is not known.
+            () = clock.sleep_until(began + LONGEST) => {
+                self.comparison.next = clock.now() + COMPARE;
+                return;
+            }
+        };
+        let now = clock.now();
+        self.comparison.next = now + COMPARE.max((now - began) * COMPARE_SHARE);
+        let Ok(found) = found else { return };
+        let differ = found.as_ref() != Some(&self.config.sha256);
+        self.app.engine.metrics.config_differs(differ);
+        if differ && !self.comparison.differ {
+            tracing::info!(
+                file = %self.path.display(),
+                "the configuration files have changed since they were loaded; reload the daemon (SIGHUP) to apply them"
+            );
+        }
+        self.comparison.differ = differ;
     }
 
     async fn reload(&mut self) {
@@ -121,12 +191,14 @@ impl Reloader {
             biased;
             outcome = Box::pin(self.read_anew()) => outcome,
             () = clock.sleep_until(late) => {
-                let words = "reading it did not end within 30 s (a mount that hangs?)".to_owned();
+                let words = "reading it took longer than 30 s (a hanging mount?)".to_owned();
                 Err(Failure::new(FailureClass::System, words))
             }
         };
         let now = clock.now();
         self.app.engine.metrics.config_reload(now, outcome.is_ok());
+        let said = outcome.as_ref().map(|&()| ()).map_err(told);
+        self.live.reloaded(now, said);
         let mistake = outcome.err().map(|failure| {
             for problem in &failure.problems {
                 tracing::error!(
@@ -140,14 +212,16 @@ impl Reloader {
             }
             tracing::error!(
                 error = failure.message,
-                "the configuration was not reloaded: the one before stays in force: {}",
-                failure.message
+                "reload rejected ({}); keeping the previous configuration",
+                short_of(&failure.message)
             );
             format!(
-                "the last reload failed ({}), the configuration before stays in force",
-                failure.message
+                "reload rejected ({}); keeping the previous configuration",
+                short_of(&failure.message)
             )
         });
+        // Whoever was told that they were rejected knows that they differ.
+        self.comparison.differ |= mistake.is_some();
         self.supervisor.reloaded(mistake);
     }
 
@@ -156,7 +230,8 @@ impl Reloader {
         let mut config = check::load(&self.path, env, Secrets::Needed).await?;
         check::warn(&self.path, &config, &self.voice);
         if config.state != self.config.state {
-            let message = "[state] url names another ledger: that takes a restart".to_owned();
+            let message =
+                "[state] url names another ledger; restart the daemon to change it".to_owned();
             return Err(Failure::new(FailureClass::Configuration, message));
         }
         known::settle(&mut config, Use::Look, &self.env).await;
@@ -167,7 +242,7 @@ impl Reloader {
         if config.server != self.config.server {
             self.move_port(config.server, &app).await?;
         }
-        if self.take_over(config, app, "reloaded", "SIGHUP came").await {
+        if self.take_over(config, app, "reloaded", "SIGHUP received").await {
             self.list_soon();
         }
         Ok(())
@@ -188,8 +263,8 @@ impl Reloader {
         cause: &'static str,
     ) -> bool {
         let what = match event {
-            "discovered" => "the connections of providers were listed anew",
-            _ => "the configuration was read anew",
+            "discovered" => "connections discovered",
+            _ => "configuration reloaded",
         };
         let before = Before { config: &self.config, app: &self.app };
         let difference = Difference::between(before, &config);
@@ -207,19 +282,24 @@ impl Reloader {
             changed: difference.changed.clone(),
         };
         if config.log != self.config.log {
-            tracing::warn!("what changed in [log] takes effect at the next start");
+            tracing::warn!("changes in [log] take effect after a restart");
             // What is in force is what the next reload is compared with.
             config.log = self.config.log.clone();
+        }
+        if config.control != self.config.control {
+            tracing::warn!("changes in [control] take effect after a restart");
+            config.control.clone_from(&self.config.control);
         }
         // Whoever is in mid-request with a sandbox that is not used any more ends it in peace.
         app.sandboxes.append(&mut self.app.sandboxes);
         (self.app, self.config) = (app, config);
+        self.in_force.send_replace(Arc::new(in_force_of(self.config.clone(), &self.app)));
         tracing::info!(
             connections = self.config.connections.len(),
             added = difference.added,
             removed = difference.removed.len(),
             changed = difference.changed.len() - difference.added,
-            "{what}: {} new, {} gone, {} changed",
+            "{what}: {} added, {} removed, {} changed",
             difference.added,
             difference.removed.len(),
             difference.changed.len() - difference.added
@@ -242,7 +322,7 @@ impl Reloader {
         self.next_listing = now.checked_add_signed(often);
         if let Err(failure) = self.take_up(&surveyed).await {
             let why = &failure.message;
-            tracing::error!(error = why, "what was discovered could not be taken up: {why}");
+            tracing::error!(error = why, "could not apply the discovered connections: {why}");
         }
     }
 
@@ -252,6 +332,7 @@ impl Reloader {
             discover::expanded(&self.config, inventories, &self.env, Secrets::Needed).await?;
         // It changes at the next start alone.
         config.log = self.config.log.clone();
+        config.control.clone_from(&self.config.control);
         discover::measure(&self.app.engine.metrics, &config, inventories);
         let known = &self.config.refused;
         let refused: Vec<_> =
@@ -264,9 +345,16 @@ impl Reloader {
         }
         let before = Before { config: &self.config, app: &self.app };
         let app = app::rebuild(before, &config, &self.env).await?;
-        self.take_over(config, app, "discovered", "the connections of providers were listed").await;
+        self.take_over(config, app, "discovered", "the providers' lists of connections changed")
+            .await;
         Ok(())
     }
+}
+
+/// What commands are done with that others type: a share of what runs.
+pub(super) fn in_force_of(config: Config, app: &App) -> InForce {
+    let app = app.lent(Arc::clone(&app.engine.ledger), Arc::new(Silent));
+    InForce { config, app }
 }
 
 /// Says of which that left now something is still to be revoked.
@@ -279,8 +367,8 @@ async fn warn_of_dormant(voice: &Voice, ledger: &dyn Ledger, removed: &BTreeSet<
             Ok(_) => {}
             Err(error) => {
                 voice.warn(&format!(
-                    "{key} left the configuration, and whether anything of it is still to be revoked \
-                     cannot be said: {error}"
+                    "{key} was removed from the configuration; it is not known whether any of its tokens \
+                     still has to be revoked: {error}"
                 ));
             }
         }
@@ -309,6 +397,19 @@ impl Reloader {
             }
         }
     }
+}
+
+/// What is shown of a reload that was rejected: the first error with its place.
+fn told(failure: &Failure) -> String {
+    match failure.problems.first() {
+        Some(problem) => format!("{}: {}", short_of(&failure.message), problem.in_a_line()),
+        None => failure.message.clone(),
+    }
+}
+
+/// A refusal of a file says that nothing was done: of a reload that goes without saying.
+fn short_of(message: &str) -> &str {
+    message.trim_end_matches("; nothing was done").trim_end_matches("; nothing was changed")
 }
 
 impl Difference {

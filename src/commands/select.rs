@@ -17,6 +17,7 @@ use crate::{
         policy::Policy,
         record::Record,
         status::{ConnectionStatus, WatchStatus},
+        view,
         watch::Watch,
     },
     shared::Shared,
@@ -150,8 +151,9 @@ pub(super) fn holds(
     record: Option<&Record>,
     now: Timestamp,
 ) -> bool {
-    let left = record
-        .and_then(|record| Some(record.expires_at()? - record.believed_clock().to_provider(now)));
+    let left = record.and_then(|record| {
+        Some(view::works_until(record)? - record.believed_clock().to_provider(now))
+    });
     let shorter = |than: std::time::Duration| {
         left.is_some_and(|left| left.to_std().unwrap_or_default() < than)
     };
@@ -200,7 +202,7 @@ fn only_watched(watch: &Watch) -> String {
     let renewal = renewal.map(|words| format!(" ({words})")).unwrap_or_default();
     format!(
         "{name} is only watched ([[watch]] in the configuration): Scimitar cannot rotate, revoke or pause \
-         it. Renew the token where it is made{renewal} and change its `expires_at`; `scimitar status {name}` \
+         it. Renew the token where it is issued{renewal} and change its `expires_at`; `scimitar status {name}` \
          and `scimitar explain {name}` show it"
     )
 }
@@ -208,9 +210,11 @@ fn only_watched(watch: &Watch) -> String {
 fn none_stands(asked: usize, conditions: &[Condition]) -> String {
     let words: Vec<String> =
         conditions.iter().map(|condition| format!("--where '{condition}'")).collect();
-    let of =
-        if asked == 1 { "the connection".to_owned() } else { format!("the {asked} connections") };
-    format!("none of {of} asked for stands so now ({}): nothing to do", words.join(" "))
+    let words = words.join(" ");
+    match asked {
+        1 => format!("the selected connection does not match {words}: nothing to do"),
+        _ => format!("none of the {asked} selected connections matches {words}: nothing to do"),
+    }
 }
 
 /// Which of the configured connections were asked for, apart from how they stand: all of them where
@@ -231,7 +235,7 @@ pub(super) fn select(
             Named::Name(name) => match configured.get_key_value(name) {
                 Some((name, _)) => drop(named.insert(name)),
                 None => wrong.push(format!(
-                    "no connection is named {name}{}",
+                    "no connection named \"{name}\"{}",
                     nearest(
                         configured.keys().map(ConnectionName::as_str),
                         name.as_str(),
@@ -243,7 +247,7 @@ pub(super) fn select(
                 let fitting = configured.keys().filter(|name| pattern.fits(name.as_str()));
                 let fitting: Vec<_> = fitting.collect();
                 if fitting.is_empty() {
-                    wrong.push(format!("no connection has a name like {pattern}"));
+                    wrong.push(format!("no connection name matches {pattern}"));
                 }
                 named.extend(fitting);
             }
@@ -251,7 +255,7 @@ pub(super) fn select(
     }
     if let Some(provider) = selection.provider.as_ref().filter(|one| !providers.contains(*one)) {
         wrong.push(format!(
-            "no provider is named {provider}{}",
+            "no provider named \"{provider}\"{}",
             nearest(providers.iter().map(ProviderName::as_str), provider.as_str(), PROVIDERS)
         ));
     }
@@ -294,25 +298,25 @@ fn nothing_left(selection: &Selection) -> String {
 const CONNECTIONS: &str = "connections";
 const PROVIDERS: &str = "providers";
 
-/// ", did you mean …?", when something like it is configured.
+/// " (did you mean …?)", when something like it is configured.
 fn nearest<'a>(known: impl Iterator<Item = &'a str> + Clone, name: &str, what: &str) -> String {
     known
         .clone()
         .map(|known| (strsim::jaro_winkler(known, name), known))
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map_or_else(|| there_are(known, what), |(_, known)| format!(", did you mean {known}?"))
+        .map_or_else(|| there_are(known, what), |(_, known)| format!(" (did you mean {known}?)"))
 }
 
 /// The names to choose from: a few, and how many more.
 fn there_are<'a>(known: impl Iterator<Item = &'a str> + Clone, what: &str) -> String {
     let few: Vec<&str> = known.clone().take(FEW).collect();
     if few.is_empty() {
-        return format!(": the configuration has no {what}");
+        return format!(" (no {what} configured)");
     }
     match known.count().saturating_sub(few.len()) {
-        0 => format!(": there are {}", few.join(", ")),
-        more => format!(": there are {}, and {more} more", few.join(", ")),
+        0 => format!(" (configured: {})", few.join(", ")),
+        more => format!(" (configured: {}, and {more} more)", few.join(", ")),
     }
 }
 
@@ -357,16 +361,16 @@ mod tests {
         let one = asked(&all, &named(&["acme-entra", "acme-entra"]));
         assert_eq!(one.unwrap(), ["acme-entra"]);
         let wrong = asked(&all, &named(&["acme-entra", "initech-okte", "zzz", "q*"]));
-        let words = "no connection is named initech-okte, did you mean initech-okta?; \
-                     no connection is named zzz: there are acme-entra, initech-okta; \
-                     no connection has a name like q*";
+        let words = "no connection named \"initech-okte\" (did you mean initech-okta?); \
+                     no connection named \"zzz\" (configured: acme-entra, initech-okta); \
+                     no connection name matches q*";
         assert_eq!(wrong, Err((2, words.to_owned())));
         let many: Vec<(&str, &str)> =
             ["a", "b", "c", "d", "e", "f", "g"].iter().map(|name| (*name, "acme")).collect();
         let (_, words) = asked(&configured(&many), &named(&["zzz"])).unwrap_err();
-        assert_eq!(words, "no connection is named zzz: there are a, b, c, d, e, and 2 more");
+        assert_eq!(words, "no connection named \"zzz\" (configured: a, b, c, d, e, and 2 more)");
         let (_, words) = asked(&Configured::new(), &named(&["zzz"])).unwrap_err();
-        assert!(words.ends_with("the configuration has no connections"), "{words}");
+        assert!(words.ends_with("(no connections configured)"), "{words}");
         assert_eq!(asked(&Configured::new(), &nothing), Ok(Vec::new()));
     }
 
@@ -389,7 +393,7 @@ mod tests {
                      nothing was done";
         assert_eq!(asked(&all, &none), Err((2, words.to_owned())));
         let wrong = Selection { provider: Some(provider("acne")), ..Selection::default() };
-        let words = "no provider is named acne, did you mean acme?";
+        let words = "no provider named \"acne\" (did you mean acme?)";
         assert_eq!(asked(&all, &wrong), Err((2, words.to_owned())));
     }
 
@@ -418,5 +422,6 @@ mod tests {
         assert!(of(Some(&record), Condition::Due) && of(Some(&record), Condition::Expired));
         record.current.as_mut().unwrap().token.valid_until = None;
         assert!(!of(Some(&record), Condition::Expiring(month)), "it does not expire");
+        assert!(of(Some(&fixture::gone()), Condition::Expired), "gone long before its expiry");
     }
 }

@@ -20,16 +20,16 @@ const FAREWELL: Duration = Duration::from_millis(750);
 const WAYS_OUT: [(ErrorKind, &str); 3] = [
     (
         ErrorKind::AddrInUse,
-        "another process has it (a second daemon?): end that, or give `listen` in [server] another \
+        "another process uses this port (a second daemon?): stop it, or give `listen` in [server] another \
          port",
     ),
     (
         ErrorKind::AddrNotAvailable,
-        "no interface of this machine has it: correct `listen` in [server]",
+        "no interface of this machine has this address: correct `listen` in [server]",
     ),
     (
         ErrorKind::PermissionDenied,
-        "ports below 1024 need a right that the service does not have: give `listen` in [server] \
+        "ports below 1024 need a permission that the service does not have: give `listen` in [server] \
          another port",
     ),
 ];

@@ -13,11 +13,12 @@ use super::{
     output::{Failure, FailureClass},
     process::Stop,
     progress::Console,
+    screen::Screen,
     voice::Voice,
 };
 use crate::{
     app::{self, App, Use},
-    cli::Invocation,
+    cli::{Command, Invocation},
     clock::{AgreedClock, Clock, Timestamp},
     config::{Config, Environment},
     engine::{
@@ -25,6 +26,7 @@ use crate::{
         worker::{Connection, Patience},
     },
     ledger::Ledger,
+    telemetry::audit::actor::{self, Who},
     token::{ConnectionKey, ConnectionName},
 };
 
@@ -51,6 +53,12 @@ pub(super) struct Session<'a> {
     pub(super) console: &'a Console,
     pub(super) voice: &'a Voice,
     pub(super) clock: &'a Arc<AgreedClock>,
+    /// Where text for people is shown.
+    pub(super) screen: Screen,
+    /// For whom it is done, where a daemon does it.
+    pub(super) caller: Option<Who>,
+    /// Whether a daemon was to do it, and none answered.
+    pub(super) unanswered: bool,
 }
 
 impl Session<'_> {
@@ -69,13 +77,22 @@ impl Session<'_> {
             Some(app) => app,
             None => self.built(usage, until).await?,
         };
+        if usage == Use::Write && !matches!(self.invocation.command, Command::Run) {
+            app.engine.person = Some(self.person());
+        }
         if let Some(path) = self.config.log.audit.as_ref().filter(|_| usage == Use::Write) {
             let metrics = app.engine.metrics.clone();
             let command = &self.invocation.command;
             let ledger = self.config.state.file();
-            app.engine.audit = audit::log(path, ledger, command, self.clock.clone(), metrics);
+            let actor = audit::actor(command, self.caller.as_ref());
+            app.engine.audit = audit::log(path, ledger, actor, self.clock.clone(), metrics);
         }
         Ok(app)
+    }
+
+    /// The person behind the command.
+    pub(super) fn person(&self) -> String {
+        self.caller.as_ref().map_or_else(actor::person, Who::person)
     }
 
     async fn built(&self, usage: Use, until: Option<Timestamp>) -> Result<App, Failure> {
@@ -84,12 +101,12 @@ impl Session<'_> {
             Some(opened) => opened?,
             None => {
                 let why = match self.config.state.file() {
-                    Some(_) => "which another process keeps locked",
-                    None => "which does not answer",
+                    Some(_) => "another process keeps it locked",
+                    None => "it does not answer",
                 };
                 let url = self.config.state.url();
                 let words =
-                    format!("timed out while opening the ledger {url}, {why}; nothing was done");
+                    format!("timed out while opening the ledger {url}: {why}; nothing was done");
                 return Err(Failure::new(FailureClass::Ledger, words));
             }
         };
@@ -125,6 +142,11 @@ impl Session<'_> {
         Patience { wait: false, until, stop: self.stop.token.clone() }
     }
 
+    /// Shows text before the answer: results as they come. Whether anybody still reads it.
+    pub(super) fn show(&self, text: &str) -> bool {
+        self.console.show(text).is_ok()
+    }
+
     /// What the configuration names.
     pub(super) fn configured(&self) -> BTreeSet<&ConnectionKey> {
         self.config.connections.iter().map(|connection| &connection.key).collect()
@@ -147,7 +169,5 @@ pub(super) fn selected(app: &App, names: &BTreeSet<ConnectionName>) -> Vec<Arc<C
 }
 
 pub(super) fn dormant_unknown(why: &str) -> String {
-    format!(
-        "whether anything that left the configuration is still to be revoked cannot be said: {why}"
-    )
+    format!("it is not known whether tokens of removed connections still have to be revoked: {why}")
 }

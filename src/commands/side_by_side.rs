@@ -43,6 +43,8 @@ where
                     if queue.is_empty() {
                         pool.done(lane);
                     }
+                    // It is large, and handing it on copies it several times.
+                    let work = Box::pin(work);
                     running.spawn(async move { (place, work.await) });
                     begun = true;
                 }

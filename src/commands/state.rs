@@ -29,7 +29,7 @@ async fn copy(from: &str, to: &str, env: &Arc<dyn Environment>) -> Result<Answer
     let old = app::ledger::to_move(&old, false, env).await?;
     let new = app::ledger::to_move(&new, true, env).await?;
     if old.url() == new.url() {
-        return Err(Failure::new(FailureClass::Usage, "FROM and TO are one ledger"));
+        return Err(Failure::new(FailureClass::Usage, "FROM and TO are the same ledger"));
     }
     let moved = transfer(&*old, &*new).await.map_err(|error| match error {
         MoveError::Refused(words) => {
@@ -41,7 +41,7 @@ async fn copy(from: &str, to: &str, env: &Arc<dyn Environment>) -> Result<Answer
     let text = format!(
         "moved {moved} from {old} to {new}.\n\
          Now set [state] url = \"{new}\" wherever this ledger is used, and start Scimitar again. {old} is \
-         left as it was, and of no use: keep it as long as you would keep a backup.\n"
+         unchanged and can no longer be used: keep it as long as you would keep a backup.\n"
     );
     Ok(Answer::shown(Vec::new(), text))
 }
@@ -53,8 +53,8 @@ async fn reopen(ledger: &str, env: &Arc<dyn Environment>) -> Result<Answer, Fail
         Standing::MovedTo(there) => {
             opened.seal(None).await?;
             let text = format!(
-                "{} is of use again, as it was when it was moved. What was done in {there} since then is \
-                 not in it: the next look finds what the provider and the sinks tell of it. Never use both\n",
+                "{} is reopened in the state it had when it was moved. What was done in {there} since then is \
+                 not in it: the next check learns it from the provider and the sinks. Never use both ledgers\n",
                 opened.url()
             );
             Ok(Answer::shown(Vec::new(), text))
@@ -69,7 +69,7 @@ async fn reopen(ledger: &str, env: &Arc<dyn Environment>) -> Result<Answer, Fail
         )),
         Standing::Empty | Standing::InUse => Err(Failure::new(
             FailureClass::Usage,
-            format!("{} was not moved: it is of use as it is", opened.url()),
+            format!("{} was not moved; there is nothing to reopen", opened.url()),
         )),
     }
 }
@@ -83,8 +83,7 @@ async fn named(text: &str, env: &Arc<dyn Environment>) -> Result<StateConfig, Fa
     }
     // What is refused is not shown: it may hold a password.
     StateConfig::of_url(text, &**env).map_err(|words| {
-        let words =
-            format!("a ledger cannot be told from what was given: {words}; nothing was done");
+        let words = format!("the address of the ledger is not valid: {words}; nothing was done");
         Failure::new(FailureClass::Usage, words)
     })
 }

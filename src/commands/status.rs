@@ -1,35 +1,51 @@
-//! `status`: where each connection stands, as a table.
+//! `status`: where each connection stands, as a table, once or again and again.
 
-use std::{
-    cmp::Reverse,
-    collections::BTreeMap,
-    fmt::Write,
-    io::{self, IsTerminal},
-};
+use chrono::TimeDelta;
 
 use super::{
     discover,
-    output::{Answer, Failure, Judge, MadeRow, Row},
+    output::{Answer, Failure, FailureClass, Judge, MadeRow, Row},
     select::Asked,
     session::Session,
-    text, watched,
-    words::{relative, since, span},
+    standing::State,
+    table::{Brief, Table, arranged, sums},
+    watched,
 };
-pub use crate::engine::stored_status::unmanaged;
 use crate::{
     app::{self, Use},
     cli::{List, Output, Sort},
-    clock::{Clock, ProviderTime, Timestamp},
+    clock::{Clock, Timestamp, spelled},
     engine::{report::Outcome, stored_status, watched_row::WatchedRow},
-    rotation::{policy::Policy, record::Record, view},
-    token::ConnectionName,
+    ledger::{Ledger, LedgerError, Stored},
+    rotation::{
+        policy::Policy,
+        record::Record,
+        status::{Concern, is_neglected},
+        view,
+    },
+    words::{short, since, stamp},
 };
 
-/// How many records are held at once.
+/// How many records are read at once; twice as many are held.
 const PAGE: usize = 500;
 
-const HEAD: [&str; 7] =
-    ["CONNECTION", "STANDING", "PHASE", "TOKEN", "AGE", "EXPIRES", "NEXT ROTATION"];
+/// How often the ledger is read anew for `--watch`.
+const AGAIN: TimeDelta = TimeDelta::seconds(2);
+
+/// Everything on a terminal from its upper left corner on.
+const HOME: &str = "\x1b[H";
+/// The rest of a line, of the terminal.
+const REST_OF_LINE: &str = "\x1b[K\n";
+const REST: &str = "\x1b[J";
+
+/// How the connections that were asked for stand.
+struct Seen {
+    table: Table,
+    briefs: Vec<Brief>,
+    /// Why each stands so, where changes are told.
+    whys: Vec<String>,
+    made: Vec<MadeRow>,
+}
 
 impl Session<'_> {
     /// Reads the ledger alone: it works while every service is away.
@@ -42,70 +58,196 @@ impl Session<'_> {
         let ledger = app::open_ledger(&self.config.state, Use::Look, &self.env).await?;
         let now = self.clock.now();
         let in_text = self.invocation.output == Output::Text;
-        let (mut briefs, mut made, mut table) = (Vec::new(), Vec::new(), Table::at(now));
-        let mut policies =
-            self.policies().filter(|policy| asked.connections.contains(&policy.name));
-        loop {
-            let page: Vec<Policy> = policies.by_ref().take(PAGE).collect();
-            let keys: Vec<_> = page.iter().map(|policy| &policy.key).collect();
-            let stored = ledger.load_many(&keys).await?;
-            for (policy, stored) in page.iter().zip(stored) {
-                let record = stored.map(|stored| stored.record);
-                let looked =
-                    stored_status::looked_up(ledger.as_ref(), policy, record.as_ref(), now).await;
-                let (status, row) = looked?;
-                if in_text {
-                    table.add(&row, record.as_ref());
-                    table.note(status.needs_person);
-                }
-                made.push(made_of(&row, !in_text)?);
-                briefs.push(Brief::of(row));
-            }
-            if page.len() < PAGE {
-                break;
-            }
-        }
-        if let Some(sort) = list.sort {
-            let order = order(&briefs, sort);
-            table.arrange(&order);
-            made = arranged(made, &order);
+        let mut seen = self.seen(asked, ledger.as_ref(), now, in_text).await?;
+        if let Some(sort) = list.sort.or_else(|| in_text.then_some(Sort::Standing)) {
+            let order = order(&seen.briefs, sort);
+            seen.table.arrange(&order);
+            seen.made = arranged(seen.made, &order);
         }
         let mut watched = WatchedRow::all(&asked.watches, ledger.as_ref(), now).await?;
         watched::arrange(&mut watched, list.sort);
-        let height = terminal_height().filter(|_| !list.all);
-        let mut text = match height.filter(|_| in_text) {
-            // They are all that was asked for.
-            _ if briefs.is_empty() && !watched.is_empty() => String::new(),
-            Some(height) => table.text_within(height, &briefs),
-            None => table.text(),
+        let text = match in_text {
+            true => self.shown(&seen, &watched, ledger.as_ref(), list, now).await?,
+            false => String::new(),
         };
-        drop(table);
-        text.push_str(&watched::table(&watched, now));
-        let inventories = app::discover::remembered(self.config, ledger.as_ref()).await?;
+        let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
+        Ok(Answer { judge, made: seen.made, watched, ..Answer::shown(Vec::new(), text) })
+    }
+
+    /// Goes on until a signal: draws it again and again on a terminal, else prints what changes.
+    pub(super) async fn watch_status(&self, asked: &Asked, list: List) -> Result<Answer, Failure> {
+        if self.invocation.output == Output::Json {
+            let words = "--watch cannot be used with --output json";
+            return Err(Failure::new(FailureClass::Usage, words));
+        }
+        let ledger = app::open_ledger(&self.config.state, Use::Look, &self.env).await?;
+        let mut before: Option<Seen> = None;
+        loop {
+            let now = self.clock.now();
+            let mut seen = self.seen(asked, ledger.as_ref(), now, true).await?;
+            let mut watched = WatchedRow::all(&asked.watches, ledger.as_ref(), now).await?;
+            let text = if self.screen.terminal {
+                let order = order(&seen.briefs, list.sort.unwrap_or(Sort::Standing));
+                seen.table.arrange(&order);
+                watched::arrange(&mut watched, list.sort);
+                let text = self.shown(&seen, &watched, ledger.as_ref(), list, now).await?;
+                redrawn(&text, self.screen.height, now)
+            } else {
+                match &before {
+                    None => self.sums(&seen, now) + &troubles(&seen, now),
+                    Some(before) => changes(before, &seen, now),
+                }
+            };
+            if !self.show(&text) {
+                // Nobody reads it any more.
+                return Ok(Answer::shown(Vec::new(), String::new()));
+            }
+            before = Some(seen);
+            tokio::select! {
+                biased;
+                () = self.stop.token.cancelled() => {
+                    return Ok(Answer::shown(Vec::new(), String::new()));
+                }
+                () = self.clock.sleep_until(now + AGAIN) => {}
+            }
+        }
+    }
+
+    async fn seen(
+        &self,
+        asked: &Asked,
+        ledger: &dyn Ledger,
+        now: Timestamp,
+        in_text: bool,
+    ) -> Result<Seen, Failure> {
+        let table = Table::at(now, self.screen);
+        let mut seen = Seen { table, briefs: Vec::new(), whys: Vec::new(), made: Vec::new() };
+        let mut policies =
+            self.policies().filter(|policy| asked.connections.contains(&policy.name));
+        let mut page: Vec<Policy> = policies.by_ref().take(PAGE).collect();
+        let mut stored = load(ledger, &page).await?;
+        while !page.is_empty() {
+            let next: Vec<Policy> = policies.by_ref().take(PAGE).collect();
+            let see = self.see(&mut seen, &page, stored, ledger, (now, in_text));
+            // The next records are on their way while these are looked at.
+            let (read, looked) = tokio::join!(load(ledger, &next), see);
+            looked?;
+            (page, stored) = (next, read?);
+        }
+        Ok(seen)
+    }
+
+    /// Takes in how these connections stand.
+    async fn see(
+        &self,
+        seen: &mut Seen,
+        page: &[Policy],
+        stored: Vec<Option<Stored>>,
+        ledger: &dyn Ledger,
+        (now, in_text): (Timestamp, bool),
+    ) -> Result<(), Failure> {
+        let told =
+            matches!(self.invocation.command, crate::cli::Command::Status { watch: true, .. });
+        for (policy, stored) in page.iter().zip(stored) {
+            let record = stored.map(|stored| stored.record);
+            let looked = stored_status::looked_up(ledger, policy, record.as_ref(), now).await;
+            let (status, mut row) = looked?;
+            let mut state = State::of(&status, policy, record.is_some());
+            // A daemon that answers runs.
+            let neglected = record
+                .as_ref()
+                .filter(|record| self.caller.is_none() && is_neglected(record, policy, now));
+            if let Some(record) = neglected.filter(|_| in_text) {
+                let alone = state != State::Attention;
+                say_neglected(&mut row, record, policy, alone, now);
+                state = State::Attention;
+                match alone {
+                    true => seen.table.add_neglected(&row, Some(record)),
+                    false => seen.table.add(&row, Some(record), state),
+                }
+            } else if in_text {
+                seen.table.add(&row, record.as_ref(), state);
+            }
+            let checked_at = record.as_ref().and_then(view::checked_at);
+            let neglected = neglected.is_some();
+            if told {
+                seen.whys.push(row.why.clone());
+            }
+            seen.made.push(made_of(&row, !in_text)?);
+            let Row { connection, expires_at, gone, next_at, .. } = row;
+            let brief =
+                Brief { connection, state, expires_at, gone, next_at, checked_at, neglected };
+            seen.briefs.push(brief);
+        }
+        Ok(())
+    }
+
+    fn sums(&self, seen: &Seen, now: Timestamp) -> String {
+        sums(&seen.briefs, now, &self.screen, self.unanswered)
+    }
+
+    async fn shown(
+        &self,
+        seen: &Seen,
+        watched: &[WatchedRow],
+        ledger: &dyn Ledger,
+        list: List,
+        now: Timestamp,
+    ) -> Result<String, Failure> {
+        let sums = self.sums(seen, now);
+        let height = self.screen.height.filter(|_| self.screen.terminal && !list.all);
+        let mut text = match height {
+            // They are all that was asked for.
+            _ if seen.briefs.is_empty() && !watched.is_empty() => String::new(),
+            _ if seen.briefs.is_empty() => sums,
+            Some(height) => seen.table.text_within(height, &sums),
+            None => {
+                let mut text = sums + "\n";
+                seen.table.write(&mut text);
+                text
+            }
+        };
+        if !watched.is_empty() && !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&watched::table(watched, now));
+        let inventories = app::discover::remembered(self.config, ledger).await?;
         text.push_str(&discover::summary(self.config, &inventories, now));
         let say = |line: String| {
             text.push_str(&line);
             text.push('\n');
         };
-        let told = stored_status::dormant(ledger.as_ref(), &self.configured(), say).await;
-        told?;
-        let judge = if exit_code { Judge::Outcomes } else { Judge::Shown };
-        Ok(Answer { judge, made, watched, ..Answer::shown(Vec::new(), text) })
+        stored_status::dormant(ledger, &self.configured(), say).await?;
+        Ok(text)
     }
 }
 
-/// What is kept of a row to judge and to sort by: there may be very many.
-struct Brief {
-    connection: ConnectionName,
-    outcome: Outcome,
-    expires_at: Option<ProviderTime>,
-    next_at: Option<Timestamp>,
+async fn load(
+    ledger: &dyn Ledger,
+    policies: &[Policy],
+) -> Result<Vec<Option<Stored>>, LedgerError> {
+    if policies.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<_> = policies.iter().map(|policy| &policy.key).collect();
+    ledger.load_many(&keys).await
 }
 
-impl Brief {
-    fn of(row: Row) -> Self {
-        let Row { connection, outcome, expires_at, next_at, .. } = row;
-        Self { connection, outcome, expires_at, next_at }
+/// Says of a connection that nobody checks it any more: `alone`, where that is all that is wrong as far as is
+/// known.
+fn say_neglected(row: &mut Row, record: &Record, policy: &Policy, alone: bool, now: Timestamp) {
+    let age = view::checked_at(record).map(|at| since(at, now)).unwrap_or_default();
+    let words = format!(
+        "not checked for {}, although a check is due every {}: probably neither a daemon nor a timer runs",
+        short(age),
+        spelled(policy.survey_interval)
+    );
+    // The provider has no part in it.
+    row.warnings.retain(|warning| !warning.starts_with(Concern::SurveyStale.as_str()));
+    if alone && row.outcome != Outcome::Failed {
+        row.why = words;
+    } else {
+        row.warnings.push(words);
     }
 }
 
@@ -114,140 +256,39 @@ fn made_of(row: &Row, as_json: bool) -> Result<MadeRow, Failure> {
     Ok(MadeRow { outcome: row.outcome, json: json.map_err(|error| Failure::system(&error))? })
 }
 
-/// The table: a line a connection, and under it why, errors, sinks and unmanaged tokens. It keeps what it
-/// shows and no record: there may be very many.
-#[derive(Debug)]
-pub struct Table {
-    now: Timestamp,
-    widths: [usize; 7],
-    lines: Vec<Line>,
+/// The text over what the terminal shows, as far as it fits.
+fn redrawn(text: &str, height: Option<usize>, now: Timestamp) -> String {
+    let fitting = height.map_or(usize::MAX, |height| height.saturating_sub(1));
+    let first = format!("{}  (Ctrl-C ends)", stamp(now));
+    let lines = std::iter::once(first.as_str()).chain(text.lines()).take(fitting);
+    let lines: String = lines.map(|line| format!("{line}{REST_OF_LINE}")).collect();
+    format!("{HOME}{lines}{REST}")
 }
 
-/// A connection in the table.
-#[derive(Clone, Debug)]
-struct Line {
-    /// The cells, with tabs between them.
-    cells: Box<str>,
-    below: Box<str>,
-    needs_person: bool,
+/// A line for each that has trouble now.
+fn troubles(seen: &Seen, now: Timestamp) -> String {
+    let bad = seen.briefs.iter().zip(&seen.whys).filter(|(brief, _)| brief.state.is_bad());
+    bad.map(|(brief, why)| line(brief, brief.state.as_str(), why, now)).collect()
 }
 
-impl Line {
-    fn height(&self) -> usize {
-        1 + self.below.lines().count()
-    }
+/// A line for each that stands otherwise than before, and for each that was rotated.
+fn changes(before: &Seen, seen: &Seen, now: Timestamp) -> String {
+    let pairs = before.briefs.iter().zip(seen.briefs.iter().zip(&seen.whys));
+    let changed =
+        pairs.filter(|(was, (is, _))| was.state != is.state || was.expires_at != is.expires_at);
+    changed
+        .map(|(was, (is, why))| {
+            let (from, to) = (was.state.as_str(), is.state.as_str());
+            let states =
+                if from == to { format!("{to}, new token") } else { format!("{from} -> {to}") };
+            line(is, &states, why, now)
+        })
+        .collect()
 }
 
-impl Table {
-    /// Without a connection yet.
-    #[must_use]
-    pub fn at(now: Timestamp) -> Self {
-        Self { now, widths: HEAD.map(str::len), lines: Vec::new() }
-    }
-
-    /// Adds a connection, with the record that its row was made from, if there is one yet.
-    pub fn add(&mut self, row: &Row, record: Option<&Record>) {
-        let line = cells(row, record, self.now);
-        for (width, cell) in self.widths.iter_mut().zip(&line) {
-            *width = (*width).max(cell.chars().count());
-        }
-        let mut below = String::new();
-        for detail in text::details(row) {
-            // Writing to a String cannot fail.
-            let _ = writeln!(below, "    {detail}");
-        }
-        for unmanaged in record.map(|record| unmanaged(record, self.now)).unwrap_or_default() {
-            let _ = writeln!(below, "    {unmanaged}");
-        }
-        let (cells, below) = (line.join("\t").into(), below.into());
-        self.lines.push(Line { cells, below, needs_person: false });
-    }
-
-    /// Notes of the connection that was added last whether somebody has to do something about it.
-    pub fn note(&mut self, needs_person: bool) {
-        if let Some(last) = self.lines.last_mut() {
-            last.needs_person = needs_person;
-        }
-    }
-
-    /// Puts the connections into this order: places in the present one.
-    fn arrange(&mut self, order: &[usize]) {
-        self.lines = arranged(std::mem::take(&mut self.lines), order);
-    }
-
-    /// All of it.
-    #[must_use]
-    pub fn text(&self) -> String {
-        self.text_of(&self.lines.iter().collect::<Vec<_>>())
-    }
-
-    fn text_of(&self, lines: &[&Line]) -> String {
-        let mut table = String::new();
-        join(&mut table, HEAD.into_iter(), &self.widths);
-        for line in lines {
-            join(&mut table, line.cells.split('\t'), &self.widths);
-            table.push_str(&line.below);
-        }
-        table
-    }
-
-    /// All of it where a terminal of that height shows it at once; else what it comes to, and those that
-    /// somebody has to do something about, as far as they fit.
-    fn text_within(&self, height: usize, rows: &[Brief]) -> String {
-        let all: usize = self.lines.iter().map(Line::height).sum();
-        // The head, and the line for the next command.
-        if all + 2 <= height {
-            return self.text();
-        }
-        let mut text = sums(rows, self.now);
-        let mut left = height.saturating_sub(6 + text.lines().count());
-        let needy: Vec<&Line> = self.lines.iter().filter(|line| line.needs_person).collect();
-        let fitting: Vec<&Line> = needy
-            .iter()
-            .copied()
-            .take_while(|line| {
-                let fits = line.height() <= left;
-                left = left.saturating_sub(line.height());
-                fits
-            })
-            .collect();
-        let more = needy.len() - fitting.len();
-        if !fitting.is_empty() {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\nNeeds attention:\n{}", self.text_of(&fitting));
-        }
-        if more > 0 {
-            let also = if fitting.is_empty() { "" } else { " more" };
-            let _ = writeln!(text, "{more}{also} need attention: `--where attention` shows them");
-        }
-        text.push_str("`--all` shows each connection\n");
-        text
-    }
-}
-
-/// What the connections come to: a line of sums, and what is next.
-fn sums(rows: &[Brief], now: Timestamp) -> String {
-    let mut counts: BTreeMap<(Reverse<u8>, &str), usize> = BTreeMap::new();
-    for row in rows {
-        *counts.entry((Reverse(standing(row.outcome)), row.outcome.as_str())).or_default() += 1;
-    }
-    let counts: Vec<String> =
-        counts.iter().rev().map(|((_, word), count)| format!("{count} {word}")).collect();
-    let mut text = format!("{} connections: {}\n", rows.len(), counts.join(", "));
-    let expires = |row: &&Brief| row.expires_at;
-    if let Some(row) = rows.iter().filter(|row| row.expires_at.is_some()).min_by_key(expires)
-        && let Some(at) = row.expires_at
-    {
-        let (name, at) = (&row.connection, relative(at, now));
-        let _ = writeln!(text, "Next to expire: {name} ({at})");
-    }
-    if let Some(row) = rows.iter().filter(|row| row.next_at.is_some()).min_by_key(|row| row.next_at)
-        && let Some(at) = row.next_at
-    {
-        let (name, at) = (&row.connection, relative(at, now));
-        let _ = writeln!(text, "Next rotation: {name} ({at})");
-    }
-    text
+fn line(brief: &Brief, states: &str, why: &str, now: Timestamp) -> String {
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    format!("{} {}: {states}{why}\n", stamp(now), brief.connection)
 }
 
 /// The places of the rows in that order; equal ones keep theirs.
@@ -256,166 +297,112 @@ fn order(rows: &[Brief], sort: Sort) -> Vec<usize> {
     match sort {
         Sort::Name => order.sort_by_key(|(_, row)| row.connection.as_str()),
         // What never comes is last.
-        Sort::Expiry => order.sort_by_key(|(_, row)| (row.expires_at.is_none(), row.expires_at)),
+        Sort::Expiry => order.sort_by_key(|(_, row)| {
+            let ends = row.gone.or(row.expires_at);
+            (ends.is_none(), ends)
+        }),
         Sort::Next => order.sort_by_key(|(_, row)| (row.next_at.is_none(), row.next_at)),
-        Sort::Standing => order.sort_by_key(|(_, row)| standing(row.outcome)),
+        Sort::Standing => order.sort_by_key(|(_, row)| row.state),
     }
     order.into_iter().map(|(place, _)| place).collect()
-}
-
-fn arranged<T>(items: Vec<T>, order: &[usize]) -> Vec<T> {
-    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
-    order.iter().filter_map(|place| items.get_mut(*place)?.take()).collect()
-}
-
-/// The worst first.
-fn standing(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::Failed => 0,
-        Outcome::Refused => 1,
-        Outcome::Waiting => 2,
-        Outcome::Planned => 3,
-        Outcome::Unchanged => 4,
-        Outcome::Rotated => 5,
-    }
-}
-
-/// How many lines the terminal has that standard output is; `None` where it is none.
-fn terminal_height() -> Option<usize> {
-    if !io::stdout().is_terminal() {
-        return None;
-    }
-    let (lines, _) = console::Term::stdout().size_checked()?;
-    Some(lines.into())
-}
-
-fn cells(row: &Row, record: Option<&Record>, now: Timestamp) -> [String; 7] {
-    let nothing = || "-".to_owned();
-    let current = record.and_then(|record| record.current.as_ref());
-    let age = current.map(|current| {
-        let token = record.map_or(&current.token, |record| view::freshest(record, &current.token));
-        span(since(token.created_at, now))
-    });
-    let expires = match (row.token_id.is_some(), row.expires_at) {
-        (false, _) => nothing(),
-        (true, None) => "never".to_owned(),
-        (true, Some(at)) => relative(at, now),
-    };
-    let id = row.token_id.as_ref().map(ToString::to_string);
-    let next = row.next_at.map(|at| relative(at, now));
-    [
-        row.connection.to_string(),
-        row.outcome.as_str().to_owned(),
-        row.phase.unwrap_or("-").to_owned(),
-        id.unwrap_or_else(nothing),
-        age.unwrap_or_else(nothing),
-        expires,
-        next.unwrap_or_else(nothing),
-    ]
-}
-
-/// Adds a line to the text.
-fn join<'c>(text: &mut String, cells: impl Iterator<Item = &'c str>, widths: &[usize; 7]) {
-    for (cell, width) in cells.zip(widths) {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{cell:width$}  ");
-    }
-    text.truncate(text.trim_end_matches(' ').len());
-    text.push('\n');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        clock::parse_timestamp, engine::stored_status, rotation::fixture, token::ConnectionName,
-    };
-    use chrono::TimeDelta;
+    use crate::{clock::parse_timestamp, rotation::fixture, token::ConnectionName};
 
     fn now() -> Timestamp {
         parse_timestamp("2026-11-22T04:00:00Z").unwrap()
     }
 
-    fn row(name: &str, outcome: Outcome, expires: i64) -> Row {
-        let mut record = fixture::rotated();
-        record.name = ConnectionName::try_new(name).unwrap();
-        let policy = fixture::policy();
-        let mut row = stored_status::row(&policy, Some(&record), now());
-        row.connection = record.name;
-        row.outcome = outcome;
-        row.why = "why".to_owned();
-        let there = crate::clock::ProviderClock::default().to_provider(now());
-        row.expires_at = (expires > 0).then(|| there + TimeDelta::days(expires));
-        row.next_at = (expires > 0).then(|| now() + TimeDelta::days(40 - expires));
-        row
-    }
-
-    fn fleet() -> Vec<Row> {
+    fn fleet() -> Vec<Brief> {
+        let one = |name: &str, state, expires: i64| {
+            let there = crate::clock::ProviderClock::default().to_provider(now());
+            Brief {
+                connection: ConnectionName::try_new(name).unwrap(),
+                state,
+                expires_at: (expires > 0).then(|| there + TimeDelta::days(expires)),
+                gone: None,
+                next_at: (expires > 0).then(|| now() + TimeDelta::days(40 - expires)),
+                checked_at: None,
+                neglected: false,
+            }
+        };
         vec![
-            row("b", Outcome::Unchanged, 20),
-            row("a", Outcome::Refused, 30),
-            row("d", Outcome::Failed, 10),
-            row("c", Outcome::Unchanged, 0),
+            one("b", State::Healthy, 20),
+            one("a", State::Attention, 30),
+            one("d", State::Failing, 10),
+            one("c", State::Healthy, 0),
         ]
-    }
-
-    fn briefs(rows: Vec<Row>) -> Vec<Brief> {
-        rows.into_iter().map(Brief::of).collect()
-    }
-
-    fn table(rows: &[Row]) -> Table {
-        let mut table = Table::at(now());
-        for row in rows {
-            table.add(row, None);
-            table.note(standing(row.outcome) < 2);
-        }
-        table
     }
 
     #[test]
     fn each_order_has_what_it_is_about_first() {
         let names = |sort| {
-            let mut rows = fleet();
-            let order = order(&briefs(fleet()), sort);
-            let mut table = table(&rows);
-            table.arrange(&order);
-            rows = arranged(rows, &order);
-            let names: Vec<String> = rows.iter().map(|row| row.connection.to_string()).collect();
-            let text = table.text();
-            let places: Vec<usize> =
-                names.iter().map(|name| text.find(&format!("\n{name} ")).unwrap()).collect();
-            assert!(places.is_sorted(), "{sort:?}: {text}");
-            names.concat()
+            let rows = arranged(fleet(), &order(&fleet(), sort));
+            rows.iter().map(|row| row.connection.to_string()).collect::<String>()
         };
         assert_eq!(names(Sort::Name), "abcd");
         assert_eq!(names(Sort::Expiry), "dbac");
         assert_eq!(names(Sort::Next), "abdc");
-        assert_eq!(names(Sort::Standing), "dabc");
+        assert_eq!(names(Sort::Standing), "adbc");
+        // One that is gone stopped working, whenever it would have expired.
+        let mut fleet = fleet();
+        fleet[1].gone = Some(crate::clock::ProviderClock::default().to_provider(now()));
+        assert_eq!(order(&fleet, Sort::Expiry), [1, 2, 0, 3]);
     }
 
     #[test]
-    fn a_list_longer_than_the_terminal_is_summed_up() {
-        let rows = fleet();
-        let few = table(&rows);
-        let rows = briefs(rows);
-        let whole = few.text();
-        assert_eq!(few.text_within(whole.lines().count() + 1, &rows), whole);
-        let summed = few.text_within(whole.lines().count(), &rows);
-        let expected = "4 connections: 1 failed, 1 refused, 2 unchanged\n\
-                        Next to expire: d (in 10 days)\nNext rotation: a (in 10 days)\n";
-        assert!(summed.starts_with(expected), "{summed}");
-        assert!(summed.ends_with("`--all` shows each connection\n"), "{summed}");
-        assert!(!summed.contains("\nb ") && !summed.contains("\nc "), "{summed}");
-        assert!(summed.contains("2 need attention: `--where attention` shows them"), "{summed}");
+    fn a_watch_tells_changes_and_nothing_else() {
+        let seen = |briefs: Vec<Brief>| Seen {
+            table: Table::at(now(), Default::default()),
+            whys: briefs.iter().map(|brief| format!("why of {}", brief.connection)).collect(),
+            briefs,
+            made: Vec::new(),
+        };
+        let before = seen(fleet());
+        assert_eq!(changes(&before, &seen(fleet()), now()), "");
+        let mut later = fleet();
+        later[0].state = State::Failing;
+        later[1].expires_at = None;
+        assert_eq!(
+            changes(&before, &seen(later), now()),
+            "2026-11-22 04:00:00 UTC b: healthy -> failing: why of b\n\
+             2026-11-22 04:00:00 UTC a: attention, new token: why of a\n"
+        );
+        assert_eq!(
+            troubles(&before, now()),
+            "2026-11-22 04:00:00 UTC a: attention: why of a\n\
+             2026-11-22 04:00:00 UTC d: failing: why of d\n"
+        );
+    }
 
-        let many: Vec<Row> =
-            (0..100).map(|number| row(&format!("c{number:03}"), Outcome::Unchanged, 20)).collect();
-        let mut rows = fleet();
-        rows.extend(many);
-        let all = table(&rows);
-        let summed = all.text_within(24, &briefs(rows));
-        assert!(summed.lines().count() < 24, "{summed}");
-        let needy = summed.split_once("Needs attention:\n").unwrap().1;
-        assert!(needy.contains("\na ") && needy.contains("\nd "), "{summed}");
+    #[test]
+    fn what_nobody_checks_is_not_blamed_on_the_provider() {
+        let (policy, record) = (fixture::policy(), fixture::rotated());
+        let later = now() + TimeDelta::hours(5);
+        let mut row = stored_status::row(&policy, Some(&record), later);
+        assert!(row.warnings.iter().any(|it| it.contains("no complete list")), "{row:?}");
+        let words = "not checked for 5h, although a check is due every 1h: probably neither a daemon nor a timer runs";
+        let mut failing = row.clone();
+        say_neglected(&mut row, &record, &policy, true, later);
+        assert_eq!(row.why, words);
+        assert!(!row.warnings.iter().any(|it| it.contains("no complete list")), "{row:?}");
+        // Why it fails stays.
+        failing.outcome = Outcome::Failed;
+        "could not log in".clone_into(&mut failing.why);
+        say_neglected(&mut failing, &record, &policy, true, later);
+        assert_eq!(failing.why, "could not log in");
+        assert!(failing.warnings.iter().any(|it| it == words), "{failing:?}");
+    }
+
+    #[test]
+    fn a_redrawn_screen_is_no_higher_than_the_terminal() {
+        let text: String = (0..50).map(|number| format!("line {number}\n")).collect();
+        let drawn = redrawn(&text, Some(24), now());
+        assert_eq!(drawn.matches('\n').count(), 23);
+        assert!(drawn.starts_with("\x1b[H2026-11-22 04:00:00 UTC"), "{drawn:?}");
+        assert!(drawn.ends_with("\x1b[J"), "{drawn:?}");
     }
 }

@@ -14,12 +14,13 @@ use std::{
     time::Duration,
 };
 
-use chrono::{SecondsFormat, TimeDelta};
+use chrono::TimeDelta;
 use sd_notify::NotifyState;
 
 use crate::{
     clock::Timestamp,
     engine::pulse::{Doing, Pulse},
+    words::date,
 };
 
 /// The scheduler goes round at least this often, supervised or not.
@@ -71,7 +72,9 @@ impl Supervisor {
             matches!(state, NotifyState::Ready | NotifyState::Reloading | NotifyState::Stopping)
         });
         if !awaited && teller.waiting.load(Ordering::Relaxed) >= WAITING {
-            tracing::debug!("the supervisor does not listen: it is not told");
+            tracing::debug!(
+                "the supervisor's notify socket is unreachable; the status was not sent"
+            );
             return false;
         }
         let mut message = String::new();
@@ -136,12 +139,12 @@ impl Pulse for Supervisor {
 
 /// In one line: `systemctl status` shows it.
 fn status(doing: &Doing, reload: Option<&str>) -> String {
-    let in_hand = |count| match count {
+    let in_progress = |count| match count {
         0 => String::new(),
-        count => format!(", {count} in hand"),
+        count => format!(", {count} in progress"),
     };
     if doing.stopping {
-        return format!("stopping{}", in_hand(doing.running));
+        return format!("stopping{}", in_progress(doing.running));
     }
     let connections = match doing.connections {
         1 => "1 connection".to_owned(),
@@ -149,19 +152,19 @@ fn status(doing: &Doing, reload: Option<&str>) -> String {
     };
     let troubled = match doing.troubled {
         0 => String::new(),
-        1 => ", 1 in trouble (scimitar status)".to_owned(),
-        count => format!(", {count} in trouble (scimitar status)"),
+        1 => ", 1 with problems (see scimitar status)".to_owned(),
+        count => format!(", {count} with problems (see scimitar status)"),
     };
-    let next = doing.next.as_ref().map_or_else(String::new, |(at, name)| {
-        format!("; next rotation: {name} {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
-    });
-    let standstill = doing
-        .standstill
+    let next = doing
+        .next
         .as_ref()
-        .map_or_else(String::new, |words| format!("{words}; nothing is begun until it can; "));
+        .map_or_else(String::new, |(at, name)| format!("; next rotation: {name} at {}", date(*at)));
+    let standstill = doing.standstill.as_ref().map_or_else(String::new, |words| {
+        format!("{words}; nothing starts until the ledger is back; ")
+    });
     let reload = reload.map_or_else(String::new, |words| format!("{words}; "));
     // A status is one line of its own.
-    format!("{standstill}{reload}{connections}{}{troubled}{next}", in_hand(doing.running))
+    format!("{standstill}{reload}{connections}{}{troubled}{next}", in_progress(doing.running))
         .replace('\n', " ")
 }
 
@@ -205,18 +208,22 @@ mod tests {
         };
         assert_eq!(
             status(&doing, None),
-            "3 connections; next rotation: initech-okta 2026-12-12T04:00:00Z"
+            "3 connections; next rotation: initech-okta at 2026-12-12 04:00 UTC"
         );
         (doing.running, doing.troubled, doing.connections) = (1, 2, 1);
         assert_eq!(
             status(&doing, Some("the last reload failed: 1 mistake in a.toml")),
-            "the last reload failed: 1 mistake in a.toml; 1 connection, 1 in hand, 2 in trouble \
-             (scimitar status); next rotation: initech-okta 2026-12-12T04:00:00Z"
+            "the last reload failed: 1 mistake in a.toml; 1 connection, 1 in progress, 2 with problems \
+             (see scimitar status); next rotation: initech-okta at 2026-12-12 04:00 UTC"
         );
         doing.standstill = Some("the ledger is\nlocked".to_owned());
         let words = status(&doing, None);
-        assert!(words.starts_with("the ledger is locked; nothing is begun until it can; 1 conn"));
+        assert!(
+            words.starts_with(
+                "the ledger is locked; nothing starts until the ledger is back; 1 conn"
+            )
+        );
         doing.stopping = true;
-        assert_eq!(status(&doing, None), "stopping, 1 in hand");
+        assert_eq!(status(&doing, None), "stopping, 1 in progress");
     }
 }

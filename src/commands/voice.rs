@@ -34,7 +34,7 @@ impl Voice {
     pub fn note(&self, words: &str) {
         if self.daemon {
             tracing::info!("{words}");
-        } else {
+        } else if !self.console.is_quiet() {
             self.console.print(&format!("{words}\n"));
         }
     }

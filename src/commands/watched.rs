@@ -62,7 +62,7 @@ pub(super) fn sentences(watch: &Watch, row: &WatchedRow, now: Timestamp) -> Stri
             "{name} is only watched ([[watch]] in the configuration): no provider is asked about it, and \
              Scimitar does not rotate it."
         ),
-        format!("The token {verb} {}.", moment(watch.expires_at, now)),
+        format!("The token {verb} at {}.", moment(watch.expires_at, now)),
     ];
     lines.extend(watch.owner.as_ref().map(|owner| format!("Owner: {owner}.")));
     lines.extend(watch.note.as_ref().map(|note| format!("Note: {note}.")));
@@ -77,7 +77,7 @@ pub(super) fn sentences(watch: &Watch, row: &WatchedRow, now: Timestamp) -> Stri
         "Nobody is told before it expires: `notify_before` is empty.".to_owned()
     } else {
         format!(
-            "Hooks that want `expiring` are told {} before; alerts begin {} before.",
+            "Hooks with the event `expiring` run {} before it expires; alerts begin {} before.",
             times.join(", "),
             watch.notice().map(spelled).unwrap_or_default()
         )

@@ -55,7 +55,7 @@ pub(super) fn life_is_possible(
     findings.error(
         terms.place(&[at(life)]),
         format!(
-            "{} is not a life that `{provider}` gives",
+            "{} is not a lifetime that `{provider}` grants",
             said("token_lifetime", &in_words(life.value), life.origin)
         ),
         format!("set token_lifetime to {word} {}", in_words(bound)),
@@ -79,7 +79,7 @@ pub(super) fn life_tells_tokens_apart(
     let least = print::least_lifetime(shortest, lives.step);
     let hint = if lives.longest.is_some_and(|longest| least > longest) {
         format!(
-            "no life that `{provider}` grants is long enough; check for unmanaged tokens after a \
+            "no lifetime that `{provider}` grants is long enough; check for unmanaged tokens after a \
              failed create"
         )
     } else {
@@ -93,8 +93,8 @@ pub(super) fn life_tells_tokens_apart(
     findings.warning(
         terms.place(&[at(life)]),
         format!(
-            "{} leaves no room to give each token a life of its own (`{provider}` grants at least \
-             {}{steps}): Scimitar could not recognise a token whose create was lost",
+            "{} leaves no room to give each token a distinct lifetime (`{provider}` grants at least {}{steps}): Scimitar \
+             could not recognise a token whose create answer was lost",
             said("token_lifetime", &in_words(life.value), life.origin),
             in_words(shortest),
         ),
@@ -151,11 +151,11 @@ fn nothing_is_ever_due(terms: &GivenTerms<'_>, findings: &Findings) -> bool {
     if by_expiry || by_tick || terms.max_age.is_some() {
         return false;
     }
-    let message = "under this policy nothing ever becomes due: the token does not expire";
+    let message = "under this policy no rotation ever becomes due: the token does not expire";
     let hint = match &terms.lead {
         Some(lead) if terms.schedule.is_some() => format!(
-            "beside {} the schedule only says when a rotation may start: set token_lifetime or \
-             max_age, or leave rotate_before out so that every tick is due",
+            "with {} the schedule only says when a rotation may start: set token_lifetime or \
+             max_age, or remove rotate_before so that every tick is due",
             said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
         ),
         Some(_) | None if terms.expires => {
@@ -182,7 +182,7 @@ fn lead_is_half_a_life(terms: &GivenTerms<'_>, findings: &Findings) {
         findings.error(
             terms.place(&[at(lead), terms.lifetime.as_ref().and_then(at)]),
             format!(
-                "{} is half of the token's life or more",
+                "{} is half of the token's lifetime or more",
                 said("rotate_before", &lead_in_words(terms, lead.value), lead.origin)
             ),
             format!("set rotate_before to less than {bound}, or raise token_lifetime"),
@@ -348,7 +348,7 @@ fn latest_is_before_overlap(terms: &GivenTerms<'_>, findings: &Findings) {
         findings.error(
             terms.place(&[at(latest), at(overlap)]),
             format!(
-                "{} is shorter than {}, which holds in any case",
+                "{} is shorter than {}, which always applies",
                 said("revoke_at_latest", &in_words(latest.value), latest.origin),
                 said("overlap", &in_words(overlap.value), overlap.origin)
             ),
@@ -370,9 +370,9 @@ pub(super) fn by_time_alone(
     let Some(said) = after_use.filter(|given| !given.value && !when_idle) else { return false };
     findings.warning(
         said.at,
-        "`revoke_after_use = false` without `revoke_when_idle`: older tokens are revoked by time \
-         alone, also while a client still uses them",
-        "leave it out where the provider tells when tokens were used, or set revoke_when_idle",
+        "`revoke_after_use = false` without `revoke_when_idle`: previous tokens are revoked by time \
+         alone, even while a client still uses them",
+        "leave it out if the provider reports when tokens were used, or set revoke_when_idle",
     );
     true
 }
@@ -384,9 +384,9 @@ pub(super) fn on_a_word_alone(after_use: Option<&Given<'_, bool>>, findings: &Fi
         findings.error(
             said.at,
             "`revoke_after_use = false` with a hand-off: the previous token would be revoked on a \
-             person's word, before anybody has seen the new one used",
-            "leave it out: the provider tells when the new token is first used, and the previous one \
-             stays until then",
+             person's confirmation, before any use of the new one was seen",
+            "leave it out: the provider reports when the new token is first used, and the previous one \
+             is kept until then",
         );
     }
 }
@@ -396,9 +396,9 @@ fn life_is_recommended(terms: &GivenTerms<'_>, findings: &Findings) {
     if terms.expires && terms.lifetime.is_none() && terms.recommends_life {
         findings.warning(
             terms.at,
-            "without `token_lifetime` a token whose create was lost cannot be recognised as \
-             Scimitar's own: it keeps its slot until somebody revokes it",
-            "set token_lifetime = \"90d\": the exact life that is asked for tells it from others",
+            "without `token_lifetime` Scimitar cannot recognise a token whose create answer was lost: \
+             it occupies its slot until somebody revokes it",
+            "set token_lifetime = \"90d\": Scimitar recognises it by its exact lifetime",
         );
     }
 }
@@ -411,7 +411,7 @@ fn without_effect(terms: &GivenTerms<'_>, findings: &Findings) {
     {
         findings.warning(
             latest,
-            "`revoke_at_latest` has no effect: no evidence is asked for that could be missing",
+            "`revoke_at_latest` has no effect: no usage condition is configured",
             "set revoke_after_use or revoke_when_idle, or leave it out",
         );
     }

@@ -9,6 +9,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -50,7 +51,7 @@ pub struct ConnectionConfig {
     /// What was asked for, defaults included.
     pub terms: Shared<Terms>,
     /// Where its tokens go; never empty.
-    pub deliveries: Vec<DeliverTo>,
+    pub deliveries: Arc<[DeliverTo]>,
 }
 
 impl ConnectionConfig {
@@ -208,7 +209,8 @@ impl<'s> Reader<'s> {
 
     /// What was read.
     pub(super) fn finish(self) -> Read {
-        let Self { connections, watches, rules, rotates_found, refused, .. } = self;
+        let Self { mut connections, watches, rules, rotates_found, refused, .. } = self;
+        connections.shrink_to_fit();
         Read { connections, watches, rules, rotates_found, refused }
     }
 
@@ -300,6 +302,7 @@ impl<'s> Reader<'s> {
         }
         let asked = terms.asked(keys, schedule.map(|(schedule, _)| schedule), freeze);
         let terms = Shared::interned(Terms { scim_config, ..asked }, &mut self.terms);
+        let deliveries = deliveries.into();
         self.connections.push(ConnectionConfig { name, provider, key, terms, deliveries });
     }
 
@@ -413,7 +416,7 @@ impl<'s> Reader<'s> {
             placed.extend(here.delivery);
         }
         if placed.len() == count && none_is_readable(&placed, self.sinks) {
-            let words = "`deliver_to` names no sink that can be read back";
+            let words = "`deliver_to` has no sink that can be read back";
             value.refuse(format!("{words}: {WHY}"), "add one, such as a file or a secret");
         }
         if let (Some(name), Some(paths)) = (name, paths) {
@@ -451,7 +454,7 @@ impl<'s> Reader<'s> {
 fn one_of_one(value: &Value<'_>, only: &ConnectionId) -> Option<ConnectionId> {
     if value.string()? != only.as_str() {
         value.refuse(
-            "`connection_id` is another than the one connection of this account",
+            "`connection_id` is not the one connection of this account",
             format!("leave it out, or write connection_id = \"{only}\""),
         );
         return None;

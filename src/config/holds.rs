@@ -9,9 +9,9 @@ use super::{
     terms::GivenTerms,
 };
 use crate::{
-    clock::rfc3339,
     rotation::hold,
     table::{Findings, amount::in_words},
+    words::date,
 };
 
 /// Notes everything in them that cannot be meant.
@@ -74,10 +74,10 @@ fn freeze_is_too_long(terms: &GivenTerms<'_>, findings: &Findings) {
     let place = terms.place(&[at(freeze), at(life), terms.lead.as_ref().and_then(at)]);
     let message = |than: &str| {
         format!(
-            "the `freeze` from {} until {} ({}{}) is too long for {than}: a token could run out in it, \
-             and is rotated in it all the same",
-            rfc3339(span.from),
-            rfc3339(span.until),
+            "the `freeze` from {} until {} ({}{}) is too long for {than}: a token could expire during it, and \
+             is then rotated anyway",
+            date(span.from),
+            date(span.until),
             in_words(long),
             match (windows.is_some(), freeze.origin) {
                 (true, Origin::Defaults) => ", then the next window; from [defaults]",

@@ -96,7 +96,7 @@ fn hook<'s>(
         (None, None) => {
             findings.error(
                 table.at(),
-                "[[hooks]] does not say what is to be run",
+                "[[hooks]] does not say what to run",
                 "write exec = [\"/usr/local/bin/after-rotation\"], or webhook = { url = \"https://…\", secret = { … } }",
             );
             None
@@ -136,7 +136,7 @@ fn occasions(value: &Value<'_>) -> Option<BTreeSet<Occasion>> {
     for item in &items {
         let occasion = item.word(&words)?;
         if !on.insert(occasion) {
-            item.refuse(format!("\"{}\" is there twice", occasion.as_str()), "leave one out");
+            item.refuse(format!("\"{}\" is listed twice", occasion.as_str()), "leave one out");
         }
     }
     (!items.is_empty()).then_some(on)
@@ -171,7 +171,7 @@ fn derived(call: &HookCall, at: At<'_>, table: &Table<'_>) -> Option<HookName> {
     };
     let name = HookName::try_new(text.unwrap_or_default());
     let refuse = |error: crate::token::NotAName| {
-        let message = format!("no name for this hook can be taken from what it runs: {error}");
+        let message = format!("no name for this hook can be derived from what it runs: {error}");
         table.findings().error(at, message, "give it one: name = \"…\"");
     };
     name.map_err(refuse).ok()

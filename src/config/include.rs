@@ -65,8 +65,8 @@ fn matches(item: &Value<'_>, main: &Path) -> Option<Vec<PathBuf>> {
     };
     if wild(folder) || name.is_empty() {
         item.refuse(
-            format!("`include` pattern \"{}\" is not understood", shown(pattern)),
-            "* and ? may stand in the last part of a path only",
+            format!("`include` pattern \"{}\" is not valid", shown(pattern)),
+            "* and ? are allowed only in the last part of a path",
         );
         return None;
     }

@@ -3,6 +3,7 @@
 
 mod checks;
 mod connection;
+mod control;
 pub mod discover;
 mod holds;
 mod hooks;
@@ -23,7 +24,7 @@ mod terms;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, iter,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -31,6 +32,7 @@ use toml::{Spanned, de::DeTable};
 
 pub use self::{
     connection::ConnectionConfig,
+    control::control_socket,
     hooks::{HookCall, HookConfig},
     server::ServerConfig,
     settings::{EngineConfig, LogConfig, LogFormat, MetricsConfig},
@@ -48,8 +50,12 @@ use crate::{
     clock::Timestamp,
     provider::{connections::Found, kind::Needs},
     rotation::{policy::Mode, watch::Watch},
+    shared::Shared,
     sink::SinkConfig,
-    table::{At, Findings, Keyring, Table, http, source::Source},
+    table::{
+        At, Findings, Keyring, Table, http,
+        source::{Source, Unread},
+    },
     telemetry::audit::{chain, file::head_path},
     token::{ProviderName, SinkName},
 };
@@ -68,6 +74,8 @@ pub struct Config {
     pub state: StateConfig,
     /// Where the status page is; `None`: no port is opened.
     pub server: Option<ServerConfig>,
+    /// Where the daemon serves commands; absolute. `None`: nowhere.
+    pub control: Option<PathBuf>,
     /// How log lines are written.
     pub log: LogConfig,
     /// How much is done at once, and how often.
@@ -83,7 +91,7 @@ pub struct Config {
     /// Where tokens can go.
     pub sinks: BTreeMap<SinkName, Arc<dyn SinkConfig>>,
     /// Whose tokens are rotated, in the order of the files.
-    pub connections: Vec<ConnectionConfig>,
+    pub connections: Shared<Vec<ConnectionConfig>>,
     /// Tokens that no provider is asked about, in the order of the files.
     pub watches: Vec<Watch>,
     /// For which connections that are found the same policy holds, in the order of the files.
@@ -115,19 +123,44 @@ pub fn load(path: &Path, env: &dyn Environment) -> Result<Config, Problems> {
 /// # Errors
 /// As [`load`].
 pub fn load_for(path: &Path, env: &dyn Environment, secrets: Secrets) -> Result<Config, Problems> {
-    let main = Source::read(path, 0).map_err(|unread| Problems::new(vec![unread.problem(path)]))?;
     let findings = Findings::default();
-    let pieces = Pieces::of(&main);
-    let text = pieces.as_ref().map_or_else(|| main.text(), |pieces| pieces.rest.as_str());
-    let included = match parse(&main, text, &findings) {
-        Some(document) => {
-            include::sources(&Table::root(document.get_ref(), main.at(0), &findings), path)
-        }
-        None => Vec::new(),
-    };
-    drop(pieces);
-    let files = Arc::new(Files { main, included });
+    let files = Files::read(path, &findings);
+    let files = files.map_err(|unread| Problems::new(vec![unread.problem(path)]))?;
+    let files = Arc::new(files);
     of_files(files, findings, Keyring { env, secrets, stores: None }, &Inventories::new())
+}
+
+/// What can be read of a configuration with errors, with what providers were seen to have: enough to say
+/// how its connections stand. `None` when not even the main file can be read.
+#[must_use]
+pub fn salvage(path: &Path, env: &dyn Environment, inventories: &Inventories) -> Option<Config> {
+    let main = Source::read(path, 0).ok()?;
+    // What is wrong with it was said when it was read as a whole.
+    let findings = Findings::default();
+    let (document, _) = DeTable::parse_recoverable(main.text());
+    let included = include::sources(&Table::root(document.get_ref(), main.at(0), &findings), path);
+    drop(document);
+    let files = Files { main, included };
+    let documents: Vec<_> =
+        files.all().map(|source| (source, DeTable::parse_recoverable(source.text()).0)).collect();
+    let mut taken = BTreeSet::new();
+    let made: Vec<_> = documents
+        .iter()
+        .map(|(_, document)| discover::made(document.get_ref(), inventories, &mut taken))
+        .collect();
+    let roots = documents.iter().map(|(source, document)| {
+        let root = Table::root(document.get_ref(), source.at(0), &findings);
+        File { root, source, pieces: None }
+    });
+    let keyring = Keyring { env, secrets: Secrets::Unneeded, stores: None };
+    read(&files, roots.collect(), &made, keyring)
+}
+
+/// What [`Config::sha256`] would be of what the files hold now, whether that is valid or not; `None`:
+/// the file at `path` cannot be read.
+#[must_use]
+pub fn digest(path: &Path) -> Option<String> {
+    Some(Files::read(path, &Findings::default()).ok()?.sha256())
 }
 
 /// `included` is what was found while the files were gathered.
@@ -228,6 +261,27 @@ impl fmt::Debug for Files {
 }
 
 impl Files {
+    /// The file at `path` and those that it includes; what is wrong with those is in `findings`.
+    fn read(path: &Path, findings: &Findings) -> Result<Self, Unread> {
+        let main = Source::read(path, 0)?;
+        let pieces = Pieces::of(&main);
+        let text = pieces.as_ref().map_or_else(|| main.text(), |pieces| pieces.rest.as_str());
+        let included = match parse(&main, text, findings) {
+            Some(document) => {
+                include::sources(&Table::root(document.get_ref(), main.at(0), findings), path)
+            }
+            None => Vec::new(),
+        };
+        drop(pieces);
+        Ok(Self { main, included })
+    }
+
+    fn sha256(&self) -> String {
+        let mut digest = chain::Digester::default();
+        self.all().for_each(|source| digest.update(source.text().as_bytes()));
+        digest.finish()
+    }
+
     fn all(&self) -> impl Iterator<Item = &Source> {
         iter::once(&self.main).chain(&self.included)
     }
@@ -269,10 +323,8 @@ fn read_all(
         let root = Table::root(document.get_ref(), source.at(0), findings);
         File { root, source, pieces: *pieces }
     });
-    let mut digest = chain::Digester::default();
-    files.all().for_each(|source| digest.update(source.text().as_bytes()));
     let config = read(files, roots.collect(), &made, keyring)?;
-    Some(Config { sha256: digest.finish(), ..config })
+    Some(Config { sha256: files.sha256(), ..config })
 }
 
 /// Parses a file, but for what was split off it.
@@ -286,7 +338,10 @@ fn parsed<'s>(
     if let Some((key, _)) =
         document.get_ref().get_key_value("connections").filter(|_| pieces.is_some())
     {
-        findings.plain_error(source.at(key.span().start), "they are written in two ways");
+        findings.plain_error(
+            source.at(key.span().start),
+            "connections are written in two ways: use [[connections]] for each",
+        );
     }
     Some((source, pieces, document))
 }
@@ -306,6 +361,7 @@ fn read<'s>(
     let http = http::http(root, keyring);
     let state = state::state(root, &http, keyring);
     let server = server::server(root);
+    let control = control::control(root);
     let (log, audit_at) = settings::log(root, keyring.secrets);
     let engine = settings::engine(root);
     http::check_environment(root, &http, keyring);
@@ -335,6 +391,7 @@ fn read<'s>(
     Some(Config {
         state: state.value,
         server,
+        control,
         log,
         engine,
         http,
@@ -345,7 +402,7 @@ fn read<'s>(
             .filter_map(|(name, set)| Some((name, set.value?)))
             .collect(),
         sinks: sinks.into_iter().filter_map(|(name, set)| Some((name, set.value?))).collect(),
-        connections: read.connections,
+        connections: read.connections.into(),
         watches: read.watches,
         discover: read.rules,
         rotates_found: read.rotates_found,
@@ -374,7 +431,7 @@ fn connections<'s>(
             match &piece {
                 Some(piece) => reader.read(&Table::piece(piece.get_ref(), at, root.findings())),
                 // The whole is parsed then, and says why.
-                None => root.findings().plain_error(at, "it cannot be parsed by itself"),
+                None => root.findings().plain_error(at, "it cannot be parsed on its own"),
             }
         }
         reader.watches(&root);

@@ -89,8 +89,8 @@ impl<'s> Places<'s> {
                             "only the replica that rotates writes {}, on its own machine",
                             path.display()
                         ),
-                        "with several replicas deliver to a service that all of them reach, or to a \
-                         folder that is mounted in all of them",
+                        "with several replicas, deliver to a service that all of them reach, or to a \
+                         folder that all of them mount",
                     );
                 }
             }
@@ -150,7 +150,7 @@ impl<'s> Places<'s> {
             findings.warning(
                 at,
                 format!("every sink of `{connection}` lies on {kind}"),
-                "deliver to one place more that lasts: a token that is lost everywhere can only \
+                "add a delivery to a durable sink: a token that is lost everywhere can only \
                  be replaced",
             );
         }
@@ -258,8 +258,8 @@ impl Kind {
         match self {
             Self::Lasting => None,
             Self::Memory => Some("a tmpfs, which a restart of the machine empties"),
-            Self::Overlay => Some("an overlay, which goes with its container"),
-            Self::EmptyDir => Some("an emptyDir, which goes with its pod"),
+            Self::Overlay => Some("an overlay, which is deleted with its container"),
+            Self::EmptyDir => Some("an emptyDir, which is deleted with its pod"),
         }
     }
 }
@@ -324,8 +324,8 @@ mod tests {
         assert_eq!(
             words,
             [
-                "the ledger lies on an emptyDir, which goes with its pod: /data/new/l.db",
-                "every sink of `one` lies on an emptyDir, which goes with its pod",
+                "the ledger lies on an emptyDir, which is deleted with its pod: /data/new/l.db",
+                "every sink of `one` lies on an emptyDir, which is deleted with its pod",
             ]
         );
     }

@@ -144,13 +144,18 @@ impl<'s> PolicyKeys<'s> {
         findings: &Findings,
     ) {
         let refuse = |key: &str, at: At<'s>, why: &str, hint: &str| {
-            let message = format!("`{key}` has no meaning here: the tokens of `{provider}` {why}");
+            let message = format!("`{key}` has no effect here: the tokens of `{provider}` {why}");
             findings.error(at, message, hint);
         };
         if lives.shortest.is_none() && lives.always {
             const HINT: &str = "leave it out; rotate_before says when a token is replaced";
             if let Some(given) = &self.token_lifetime {
-                refuse("token_lifetime", given.at, "have the life that the provider sets", HINT);
+                refuse(
+                    "token_lifetime",
+                    given.at,
+                    "have the lifetime that the provider sets",
+                    HINT,
+                );
             }
         } else if lives.shortest.is_none() {
             const HINT: &str =
@@ -169,7 +174,7 @@ impl<'s> PolicyKeys<'s> {
             findings.error(
                 given.at,
                 format!(
-                    "`verify = \"write\"` cannot be used with `{provider}`: it is not known that a user can be created and deleted there without a trace"
+                    "`verify = \"write\"` cannot be used with `{provider}`: this provider is not known to support creating and deleting a user without side effects"
                 ),
                 "write verify = \"read\", or leave it out",
             );
@@ -276,7 +281,7 @@ fn scopes(value: &Value<'_>, known: Option<&[&str]>) -> Option<ScopePolicy> {
     let items = value.list("a list of scopes, or \"inherit\"")?;
     if items.is_empty() {
         value.refuse(
-            "`scopes` is empty: such a token could do nothing",
+            "`scopes` is empty: such a token would have no permissions",
             "name some, or write \"inherit\" to take the current token's",
         );
     }
@@ -308,7 +313,7 @@ fn lead(value: &Value<'_>) -> Option<Lead> {
         if share.is_none() {
             value.refuse(
                 "`rotate_before` must be more than 0% and less than 50%",
-                "write a share of the token's life such as \"33%\"",
+                "write a share of the token's lifetime such as \"33%\"",
             );
         }
         return share.map(Lead::Share);

@@ -77,7 +77,7 @@ fn share(root: &Table<'_>, providers: &mut Providers<'_>) {
                     set.at,
                     format!(
                         "the providers {} are the same tenant ({tenant}) and share its request \
-                         budget: the lowest `rate_limit` and `share` of them hold for `{name}` too",
+                         budget: the lowest `rate_limit` and `share` among them also apply to `{name}`",
                         listed(names)
                     ),
                     "write the same rate_limit and share in each",

@@ -27,8 +27,8 @@ fn address(value: &Value<'_>) -> Option<SocketAddr> {
         value.refuse(
             "`listen` is not an address with a port",
             format!(
-                "write listen = {EXAMPLE}, or \"0.0.0.0:9469\" for every interface: numbers, no \
-                 name; an address of version 6 stands in brackets, \"[::1]:9469\""
+                "write listen = {EXAMPLE}, or \"0.0.0.0:9469\" for every interface: an IP \
+                 address, not a name; write IPv6 in brackets, \"[::1]:9469\""
             ),
         );
         return None;
@@ -36,10 +36,10 @@ fn address(value: &Value<'_>) -> Option<SocketAddr> {
     if !address.ip().to_canonical().is_loopback() {
         value.findings().warning(
             value.at,
-            "`listen` lets other machines in, and the status page asks nobody to log in",
+            "`listen` is reachable from other machines, and the status page has no log-in",
             format!(
-                "it shows names, token ids and what went wrong, never a value, and changes nothing; \
-                 for this machine alone write listen = \"127.0.0.1:{}\"",
+                "it shows names, token ids and errors, never a token, and changes nothing; for this \
+                 machine only, write listen = \"127.0.0.1:{}\"",
                 address.port()
             ),
         );

@@ -88,7 +88,7 @@ pub(super) fn log<'s>(root: &Table<'s>, secrets: Secrets) -> (LogConfig, Option<
 }
 
 fn audit(value: &Value<'_>, secrets: Secrets) -> Option<PathBuf> {
-    const HOW: &str = "name a file in a folder that is there and that scimitar may write to, such \
+    const HOW: &str = "name a file in an existing folder that scimitar may write to, such \
                        as \"/var/log/scimitar/audit.jsonl\"";
     let path = value.path()?;
     if path.is_dir() || path.file_name().is_none() {
@@ -104,7 +104,7 @@ fn audit(value: &Value<'_>, secrets: Secrets) -> Option<PathBuf> {
             value.findings().warning(
                 value.at,
                 format!("`audit`: {what}: {}", system_words(&error)),
-                "check it as the user that scimitar runs as",
+                "run `check` as the user that scimitar runs as",
             );
             Some(path)
         }
@@ -134,10 +134,10 @@ pub(super) fn engine(root: &Table<'_>) -> EngineConfig {
         if timeout > PATIENT {
             value.findings().warning(
                 value.at,
-                "a stop may have to wait that long for each request in hand: the units in systemd/ give it \
-                 90 s in all",
+                "to stop, Scimitar may wait that long for each running request; the units in systemd/ allow 90 s \
+                 in total",
                 "at most \"60s\", or set TimeoutStopSec= (terminationGracePeriodSeconds) to four times this; \
-                 one that is killed loses nothing, and the next start goes on from there",
+                 if Scimitar is killed, nothing is lost, and the next start continues",
             );
         }
         Some(timeout)
@@ -204,8 +204,11 @@ fn warn_if_away(table: &Table<'_>, textfile: &Set<'_, PathBuf>, ledger: Option<&
     if !folder.is_dir() && !ledger.is_some_and(|ledger| ledger.starts_with(folder)) {
         table.findings().warning(
             textfile.at,
-            format!("`textfile`: there is no folder {}: no metrics are written", folder.display()),
-            "name the folder that node_exporter is given by --collector.textfile.directory",
+            format!(
+                "`textfile`: the folder {} does not exist, so no metrics are written",
+                folder.display()
+            ),
+            "name the folder in node_exporter's --collector.textfile.directory",
         );
     }
 }

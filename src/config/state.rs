@@ -97,7 +97,7 @@ pub(super) fn state<'s>(
             if let Some(of_nothing) = ca_file.filter(|_| !address.tls) {
                 table.findings().error(
                     of_nothing.key_at,
-                    "`ca_file` has no meaning for a connection without encryption",
+                    "`ca_file` has no effect on an unencrypted connection",
                     "leave it out, or write sslmode=verify-full in `url`",
                 );
             }
@@ -111,7 +111,7 @@ pub(super) fn state<'s>(
             table.findings().error(
                 of_postgres.key_at,
                 format!("`{}` is for a ledger in PostgreSQL", of_postgres.key()),
-                "leave it out: a file asks nobody to log in",
+                "leave it out: a file has no log-in",
             );
         }
         url.and_then(|url| ledger(&url).map(|path| url.set(StateConfig::File(path))))
@@ -132,8 +132,8 @@ fn address(value: &Value<'_>) -> Option<Address> {
 }
 
 /// What a url has to be.
-const HOW: &str = "write sqlite:///absolute/path/ledger.db, sqlite://relative/ledger.db for a path that \
-                   starts at this file's folder, or postgres://USER@HOST/DATABASE";
+const HOW: &str = "write sqlite:///absolute/path/ledger.db, sqlite://relative/ledger.db for a path relative \
+                   to this file's folder, or postgres://USER@HOST/DATABASE";
 
 /// The path in a url, if there can be one.
 fn in_url(url: &str) -> Option<&str> {

@@ -54,8 +54,8 @@ impl Survey {
             SurveyReason::Configured => format!("{often} (survey_interval)"),
             SurveyReason::Default => format!("{often} (the default)"),
             SurveyReason::Limited { connections, ours } => format!(
-                "{often}: {connections} connections share {ours} requests a second, and checks take \
-                 at most a tenth of them"
+                "{often}: {connections} connections share {ours} requests per second, and checks may \
+                 use at most a tenth of them"
             ),
         }
     }
@@ -66,7 +66,7 @@ impl Config {
     #[must_use]
     pub fn surveys(&self) -> BTreeMap<ProviderName, Survey> {
         let mut costs: BTreeMap<&Tenant, (u32, u32)> = BTreeMap::new();
-        for connection in &self.connections {
+        for connection in self.connections.iter() {
             let (connections, requests) = costs.entry(&connection.key.tenant).or_default();
             *connections += 1;
             *requests += match &connection.terms.scim_config {
@@ -126,8 +126,8 @@ mod tests {
         let acme = ProviderName::try_new("acme").unwrap();
         assert_eq!(
             bearable((100, 100), Some(1.0)).words(&acme),
-            "connections of acme are checked every 17m: 100 connections share 1 requests a second, \
-             and checks take at most a tenth of them"
+            "connections of acme are checked every 17m: 100 connections share 1 requests per second, \
+             and checks may use at most a tenth of them"
         );
         assert_eq!(
             bearable((1, 1), Some(1.0)).words(&acme),

@@ -4,7 +4,7 @@ use tracing::Instrument;
 
 use super::{
     deadline::{Deadline, HARD},
-    lease::Lease,
+    lease::{Lease, Stop},
     pool::Seat,
     report::{Outcome, Report},
     run::Run,
@@ -60,7 +60,7 @@ impl Engine {
     /// not over.
     pub async fn not_begun(&self, connection: &Connection, patience: &Patience) -> Option<Report> {
         let ending = patience.ending(self.clock.now())?;
-        let mut report = Report::cut_short(ending, "before it was the turn of this connection");
+        let mut report = Report::cut_short(ending, "before it was this connection's turn");
         let stored = tokio::select! {
             biased;
             stored = self.ledger.load(&connection.policy.key) => stored,
@@ -116,7 +116,7 @@ impl Engine {
             {
                 Ok(run) if run.was_looked_at() => {
                     self.release(&claim).await;
-                    let why = "another replica has looked at it meanwhile";
+                    let why = "another replica has just checked it";
                     Report::new(Outcome::Unchanged, None, why, Some(run.record().clone()))
                 }
                 Ok(run) => Box::pin(run.run()).await,
@@ -180,7 +180,7 @@ impl Engine {
         if let Err(error) = self.ledger.release(claim).await
             && !matches!(error, LedgerError::ClaimLost)
         {
-            tracing::warn!(error = %error, "the claim could not be given back; it ends by itself: {error}");
+            tracing::warn!(error = %error, "could not release the claim; it expires automatically: {error}");
         }
     }
 
@@ -209,13 +209,15 @@ impl Engine {
             };
             let now = self.clock.now();
             if !waits {
-                return Err(waiting("another process acts on this connection"));
+                return Err(waiting("another process is working on this connection"));
             }
             if patience.stop.is_cancelled() {
-                return Err(waiting("interrupted while another process acted on this connection"));
+                return Err(waiting(
+                    "interrupted while another process was working on this connection",
+                ));
             }
             if patience.until.is_some_and(|until| until <= now) {
-                let mut report = waiting("another process still acts on this connection");
+                let mut report = waiting("another process is still working on this connection");
                 report.outcome = Outcome::Failed;
                 return Err(report);
             }
@@ -247,8 +249,12 @@ impl Engine {
             }
         };
         let lease = Lease::new(self, Deadline::new(self, patience), claim, (version, record));
-        let mut run = Run::new(connection, request, seat, lease);
-        match run.begin() {
+        let (sinks, refused) = match connection.places.open() {
+            Ok(sinks) => (sinks, None),
+            Err(fault) => (Vec::new(), Some(Stop::Defect(fault.to_string()))),
+        };
+        let mut run = Run::new(connection, sinks, request, seat, lease);
+        match refused.map_or_else(|| run.begin(), Err) {
             Ok(()) => Ok(run),
             Err(stop) => Err(Box::new(run.stopped(stop).await)),
         }

@@ -1,11 +1,17 @@
 //! What a run leaves in the audit log.
 
-use super::lease::{Lease, Stop, Unwritten};
+use super::{
+    lease::{Lease, Stop, Unwritten},
+    spoken::Said,
+};
 use crate::{
     ledger,
-    rotation::event::Event,
-    telemetry::audit::entry::{Entry, Outcome, Subject, Where, about, step},
-    token::{ConnectionName, TokenId},
+    rotation::{
+        changed::{Changed, changed},
+        event::Event,
+    },
+    telemetry::audit::entry::{Entry, Outcome, about, step},
+    token::TokenId,
 };
 
 impl Lease<'_> {
@@ -14,32 +20,56 @@ impl Lease<'_> {
     /// In the audit log it is first: whenever the process dies, no step is in the ledger that the log
     /// lacks. One may be in the log twice, or be told there not to have been written down.
     pub(super) fn store(&mut self, event: Event, words: &str) -> Result<(), Stop> {
+        // Nobody else says so.
+        let by_person = matches!(event, Event::Condemned(_));
+        self.store_of(event, words, by_person)
+    }
+
+    /// The same of what a person asked for: who it was is in the history; the audit log has its own.
+    pub(super) fn store_by_person(&mut self, event: Event, words: &str) -> Result<(), Stop> {
+        self.store_of(event, words, true)
+    }
+
+    fn store_of(&mut self, event: Event, words: &str, by_person: bool) -> Result<(), Stop> {
         let happened = event.clone();
         let token = about(&happened, self.record()).token.cloned();
         let after = self.applied(event)?;
         let now = self.engine.clock.now();
         let line = step(&happened, self.record(), &after, self.engine.ledger.id(), now, words);
-        let quiet = line.is_none() && matches!(happened, Event::Looked { .. });
-        let (at, name) = (now, happened.name().to_owned());
-        let entry = ledger::Entry { at, event: name, words: words.to_owned() };
-        let line = line.map(|line| (line, token));
+        let Changed { mut event, words: said, mut quiet } =
+            changed(&happened, self.record(), &after);
+        let found = line.as_ref().filter(|_| quiet && matches!(happened, Event::Looked { .. }));
+        let mut told = said.unwrap_or_else(|| words.to_owned());
+        if let Some(found) = found {
+            (event, quiet, told) = ("found", false, found.words.clone());
+        }
+        if let Some(by) = self.engine.person.as_ref().filter(|_| by_person) {
+            told = format!("{told} (by {by})");
+        }
+        let entry = ledger::Entry { at: now, event: event.to_owned(), words: told };
+        let line = line.map(|line| {
+            let said = Said::of(&happened, line, token, self.record(), &after);
+            // The answer of a command says it.
+            if self.deadline.is_one_shot() { said.quietly() } else { said }
+        });
         self.noted(after, Unwritten { entry, quiet, line });
         Ok(())
     }
 
     /// Tells people what was written down, and the audit log what was not.
     pub(super) async fn told(&self, happened: Vec<Unwritten>, written: &Result<(), Stop>) {
-        for (line, token) in happened.into_iter().filter_map(|happened| happened.line) {
+        for said in happened.into_iter().filter_map(|happened| happened.line) {
             let why = match written {
                 Ok(()) => {
-                    tell(&line, token.as_ref(), &self.record().name);
+                    said.tell(&self.record().name);
                     continue;
                 }
                 Err(Stop::ClaimLost) => "another process has taken the connection over".to_owned(),
                 Err(Stop::Ledger(error)) => error.to_string(),
                 Err(Stop::OutOfTime(words) | Stop::Defect(words)) => words.clone(),
             };
-            self.engine.audit.note(line.not_written_down(self.engine.clock.now(), &why)).await;
+            let line = said.entry.not_written_down(self.engine.clock.now(), &why);
+            self.engine.audit.note(line).await;
         }
     }
 
@@ -86,51 +116,6 @@ impl Lease<'_> {
                 words,
             );
             audit.note(entry).await;
-        }
-    }
-}
-
-/// One line a step, whose message says it all to people: many ways to look show nothing else. What failed
-/// was told with its error when it did.
-fn tell(entry: &Entry, token: Option<&TokenId>, name: &ConnectionName) {
-    let generation = entry.subject.as_ref().map(Subject::generation);
-    let token_id = token.map(TokenId::as_str);
-    let sink = entry.place.as_ref().map(Where::sink);
-    let location = entry.place.as_ref().map(Where::location);
-    let (event, words) = (entry.event, entry.words.as_str());
-    match entry.outcome {
-        Outcome::Refused => {
-            tracing::warn!(
-                event,
-                generation,
-                why = words,
-                "{name}: nothing goes on until an operator decides: {words}"
-            );
-        }
-        Outcome::Failed | Outcome::Unknown => {
-            tracing::debug!(
-                event,
-                generation,
-                token_id,
-                sink,
-                location,
-                why = words,
-                "{name}: {words}"
-            );
-        }
-        Outcome::Noted if event == "configured" => {
-            tracing::debug!(event, generation, why = words, "{name}: {words}");
-        }
-        Outcome::Announced | Outcome::Done | Outcome::Noted | Outcome::NotWrittenDown => {
-            tracing::info!(
-                event,
-                generation,
-                token_id,
-                sink,
-                location,
-                why = words,
-                "{name}: {words}"
-            );
         }
     }
 }

@@ -57,18 +57,22 @@ impl Run<'_> {
         let fence = self.lease.fence();
         let clock = self.engine().clock.clone();
         let saying = within(&*clock, left, doing(&**sink), sink.say_beside(delivery, &fence));
-        self.guarded(self.at_place(Some(&**sink), saying)).await
+        self.guarded(self.at_place(Some(&**sink), "label", saying)).await
     }
 
     fn unsaid(&self, sink: &dyn Sink, fault: &Fault) {
         let Place { sink: label, location, .. } = sink.place();
         let name = &self.record().name;
-        let forbidden = fault.code == Code::Forbidden;
-        let way_out =
-            if forbidden { "; grant the right that `scimitar permissions` prints" } else { "" };
+        let says_how = fault.to_string().contains("`scimitar permissions`");
+        let forbidden = fault.code == Code::Forbidden && !says_how;
+        let way_out = if forbidden {
+            "; grant the permission that `scimitar permissions` prints"
+        } else {
+            ""
+        };
         tracing::warn!(
             connection = %name, sink = %label, %location, error = %fault,
-            "{name}: the token is delivered, but {fault}{way_out}. The next delivery writes them again"
+            "{name}: token delivered, but {fault}{way_out}. The next delivery retries this"
         );
         self.engine().metrics.sink_write(label, UNLABELLED);
     }
@@ -79,6 +83,6 @@ fn doing(sink: &dyn Sink) -> String {
 }
 
 fn no_time(sink: &dyn Sink) -> Fault {
-    let words = "the call ended first";
+    let words = "the call ended before this was done";
     Fault::new(doing(sink), Class::Transient, Code::Timeout, words)
 }

@@ -22,7 +22,7 @@ impl Run<'_> {
             Some(answer.clone().map(|found| SeenConfig { at, found }));
         if let Err(fault) = &answer {
             let name = &self.record().name;
-            tracing::warn!(error = %fault, "{name}: the SCIM configuration could not be compared: {fault}");
+            tracing::warn!(error = %fault, "{name}: could not compare the SCIM configuration: {fault}");
         }
         let answered = answer::inspected(&self.situation(), answer);
         self.write(answered)

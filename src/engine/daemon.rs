@@ -21,8 +21,9 @@ use super::{
     lanes::{Lanes, Next, by_key},
     live::{Live, Obstacle},
     pulse::{Doing, Pulse},
-    report::{Outcome, Report, Scope},
+    report::{Report, Scope},
     standstill::Standstill,
+    telling::Telling,
     worker::{Connection, Engine, Patience, RotationRequest},
 };
 use crate::{
@@ -61,7 +62,7 @@ const LAST: TimeDelta = TimeDelta::milliseconds(3_500);
 /// What is due, and when something is next.
 type DueAndNext = (Vec<ConnectionKey>, Option<Timestamp>);
 
-/// What is different once the configuration was read anew.
+/// What is different once the configuration was reloaded.
 #[derive(Debug)]
 pub struct Change {
     /// What the workers share from now on.
@@ -91,7 +92,7 @@ pub async fn run(
         let now = daemon.now();
         if now + SET_BACK < last {
             // Every moment noted before would come that much too late.
-            tracing::warn!(back = %(last - now), "the host's clock was set back by {} s: every connection is looked at again", (last - now).num_seconds());
+            tracing::warn!(back = %(last - now), "the host's clock was set back by {} s; checking every connection again", (last - now).num_seconds());
             daemon.attend_to_all(now, &RotationRequest::Due);
         }
         last = now;
@@ -114,7 +115,7 @@ pub async fn run(
     if left > 0 {
         tracing::warn!(
             left,
-            "{left} connections did not come to an end in time: they are left as a crash would leave them, and the next start goes on from there"
+            "{left} connections were still being worked on at shutdown; the next start continues from the ledger"
         );
     }
 }
@@ -141,8 +142,7 @@ struct Daemon {
     tasks: JoinSet<(ConnectionKey, RotationRequest, Report)>,
     /// Connections to be attended to again as soon as what runs has ended.
     again: BTreeSet<ConnectionKey>,
-    /// How those ended that did not end well.
-    troubled: BTreeMap<ConnectionKey, (Outcome, Option<Reason>)>,
+    telling: Telling,
     heads: Heads,
     /// Whose rotation is next, and when that was asked.
     next_rotation: Option<(Timestamp, Option<(Timestamp, ConnectionName)>)>,
@@ -171,7 +171,7 @@ impl Daemon {
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
             again: BTreeSet::new(),
-            troubled: BTreeMap::new(),
+            telling: Telling::default(),
             heads: Heads::since(engine.clock.now()),
             next_rotation: None,
             engine,
@@ -252,7 +252,7 @@ impl Daemon {
             let (ours, foreign): (Vec<_>, Vec<_>) =
                 due.into_iter().partition(|key| self.connections.contains_key(key));
             self.foreign = foreign.into_iter().collect();
-            // Records that left the configuration, and connections of a sink that hangs, stand in
+            // Records that are no longer configured, and connections of a sink that hangs, stand in
             // front of everybody for as long as they are due.
             let may_begin = |key: &&ConnectionKey| !self.running.contains_key(*key);
             let found = self.lanes.admitted(&self.engine.pool, ours.iter().filter(may_begin));
@@ -291,7 +291,8 @@ impl Daemon {
         let (of, patience) = (key.clone(), Patience { wait: false, until: None, stop });
         let park = patience.stop.clone();
         let task = self.tasks.spawn(async move {
-            let report = engine.attend_at(&seat, &connection, &request, &patience).await;
+            // It is large, and handing it on copies it several times.
+            let report = Box::pin(engine.attend_at(&seat, &connection, &request, &patience)).await;
             (of, request, report)
         });
         self.running.insert(key, (task.id(), park));
@@ -301,12 +302,18 @@ impl Daemon {
         let now = self.now();
         self.live.note_beat(now);
         self.heads.tell(&self.engine.audit, now);
+        if self.standstill.is_over() {
+            let running = |key: &ConnectionKey| self.running.contains_key(key);
+            let heard = self.telling.hear_of_others(&self.engine, &self.connections, running, now);
+            self.stop.run_until_cancelled(heard).await;
+        }
+        Telling::of_services(&mut self.engine.services.lock(), now);
         let stopping = self.stop.is_cancelled();
         let next = if stopping { None } else { self.next_rotation(now).await };
         let doing = Doing {
             connections: self.connections.len(),
             running: self.running.len(),
-            troubled: self.troubled.len(),
+            troubled: self.telling.troubled(),
             next,
             standstill: self.standstill.words().map(str::to_owned),
             stopping,
@@ -356,7 +363,8 @@ impl Daemon {
     /// When to go round again if nothing happens before.
     fn wake_at(&self, now: Timestamp) -> Timestamp {
         let every = TimeDelta::from_std(self.pulse.every()).unwrap_or(TimeDelta::seconds(30));
-        let at_latest = now + every;
+        let told = self.engine.services.lock().next().map(|at| at.max(now));
+        let at_latest = told.unwrap_or(now + every).min(now + every);
         // Never sooner than it may be asked again: in between nothing can be known.
         let request =
             self.asked.filter(|asked| *asked <= now).map(|asked| asked + self.ask_every());
@@ -385,7 +393,7 @@ impl Daemon {
         self.beat().await;
     }
 
-    /// The configuration was read anew.
+    /// The configuration was reloaded.
     fn change(&mut self, change: Change) {
         let now = self.now();
         self.live.set_connections(change.connections.clone());
@@ -393,7 +401,9 @@ impl Daemon {
         self.engine = change.engine;
         self.limit = change.limit;
         self.share_out();
-        self.troubled.retain(|key, _| self.connections.contains_key(key));
+        let connections = &self.connections;
+        let named = |key: &ConnectionKey| connections.get(key).map(|connection| &**connection);
+        self.telling.keep(&self.engine.services, named);
         // What was none of ours may be now, and the other way round.
         self.foreign.clear();
         self.asked = None;
@@ -420,7 +430,7 @@ impl Daemon {
             }
             Err(error) => {
                 // A panic is a defect; the connection is attended to again all the same.
-                tracing::error!(error = %error, "the work on a connection ended by a defect: {error}");
+                tracing::error!(error = %error, "bug in Scimitar, please report it; checking the connection again in 60s: {error}");
                 let found = self.running.iter().find(|(_, (task, _))| *task == error.id());
                 if let Some(key) = found.map(|(key, _)| key.clone()) {
                     self.running.remove(&key);
@@ -441,8 +451,9 @@ impl Daemon {
         let again = self.again.remove(key);
         let Some(connection) = self.connections.get(key).cloned() else { return };
         let elsewhere = report.reason == Some(Reason::ClaimedElsewhere);
-        if report.scope != Scope::Hooks && !elsewhere {
-            self.say(key, &connection.policy.name, report);
+        // Of the ledger it is told elsewhere.
+        if report.scope == Scope::Connection && !elsewhere {
+            self.telling.ended(&connection, report, &self.engine.services, now);
         }
         if report.scope == Scope::Ledger {
             self.standstill.goes_on(&self.live, now, &report.why);
@@ -474,27 +485,6 @@ impl Daemon {
         };
         if let Some(at) = at {
             self.lanes.set(key, at);
-        }
-    }
-
-    /// One line when a connection's standing is another than before; the steps have lines of their own.
-    fn say(&mut self, key: &ConnectionKey, name: &ConnectionName, report: &Report) {
-        let status = (report.outcome, report.reason);
-        let before = match report.outcome {
-            Outcome::Failed | Outcome::Refused => self.troubled.insert(key.clone(), status),
-            Outcome::Rotated | Outcome::Planned | Outcome::Unchanged | Outcome::Waiting => {
-                self.troubled.remove(key)
-            }
-        };
-        let outcome = report.outcome.as_str();
-        let troubled = self.troubled.contains_key(key);
-        let why = &report.why;
-        if troubled && before != Some(status) {
-            tracing::warn!(connection = %name, outcome, why, "{name}: {outcome}: {why}");
-        } else if before.is_some() && !troubled || report.outcome == Outcome::Rotated {
-            tracing::info!(connection = %name, outcome, why, "{name}: {outcome}: {why}");
-        } else {
-            tracing::debug!(connection = %name, outcome, why, "{name}: {outcome}: {why}");
         }
     }
 }

@@ -70,9 +70,9 @@ impl<'a> Deadline<'a> {
 /// Why a call could not wait any longer.
 pub(super) fn cut_short(ending: Option<Ending>) -> &'static str {
     match ending {
-        Some(Ending::Timeout) => "the time for this call is up",
+        Some(Ending::Timeout) => "the call timed out",
         Some(Ending::Interrupted) => "interrupted",
-        None => "no answer came in time",
+        None => "no answer in time",
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_signal_is_not_called_a_timeout() {
         assert_eq!(cut_short(Some(Ending::Interrupted)), "interrupted");
-        assert_eq!(cut_short(Some(Ending::Timeout)), "the time for this call is up");
-        assert_eq!(cut_short(None), "no answer came in time");
+        assert_eq!(cut_short(Some(Ending::Timeout)), "the call timed out");
+        assert_eq!(cut_short(None), "no answer in time");
     }
 }

@@ -23,7 +23,7 @@ impl Run<'_> {
         let expected = promote.expected.clone().unwrap_or_else(unasked);
         let fence = self.lease.fence();
         let write = sink.promote(&delivery, &expected, &fence);
-        let done = self.guarded(self.at_place(Some(&*sink), write)).await?;
+        let done = self.guarded(self.at_place(Some(&*sink), "deliver", write)).await?;
         self.memory.observed.acted();
         let label = match &done {
             Ok(_) => "delivered",
@@ -58,7 +58,7 @@ impl Run<'_> {
         let container = match &promote.container {
             Some(container) if container.is_missing() => {
                 self.lease.ready(Durability::Now).await?;
-                let read = self.at_place(Some(sink), sink.read());
+                let read = self.at_place(Some(sink), "read", sink.read());
                 self.guarded(read).await?.ok().and_then(|reading| reading.container)
             }
             known => known.clone(),
@@ -78,7 +78,8 @@ impl Run<'_> {
         self.lease.ready(Durability::Now).await?;
         self.memory.unplaced = None;
         let fence = self.lease.fence();
-        let done = self.guarded(self.at_place(Some(&*sink), sink.stage(&delivery, &fence))).await?;
+        let staging = sink.stage(&delivery, &fence);
+        let done = self.guarded(self.at_place(Some(&*sink), "stage", staging)).await?;
         match &done {
             Ok(()) => self.memory.staged(&stage.place, &id),
             Err(_) => {
@@ -95,7 +96,7 @@ impl Run<'_> {
         let sink = self.sink_of(&forget.place)?;
         self.lease.ready(Durability::Now).await?;
         let forgetting = sink.forget(&forget.id, forget.earlier.as_ref());
-        let done = self.guarded(self.at_place(Some(&*sink), forgetting)).await?;
+        let done = self.guarded(self.at_place(Some(&*sink), "forget", forgetting)).await?;
         let answered = answer::forgotten(&self.situation(), forget, done);
         self.write(answered)
     }

@@ -50,7 +50,8 @@ impl Run<'_> {
         let fault = self.story.fault.clone().or_else(|| record.last_fault().cloned());
         // A call that was cut off says what it had been waiting for.
         let cut_off = matches!(rest.reason, Some(Reason::Timeout | Reason::Interrupted));
-        let waited = self.story.waited_for.clone().filter(|_| cut_off);
+        let waited = self.story.waited_for.clone();
+        let waited = waited.filter(|waited| cut_off && !why.contains(waited.as_str()));
         let why = self.done().into_iter().chain([why]).chain(waited).collect::<Vec<_>>().join("; ");
         let why = if leaked && failed { self.still_leaked(&why) } else { why };
         let scope = if rest.hooks_only { Scope::Hooks } else { Scope::Connection };
@@ -65,7 +66,7 @@ impl Run<'_> {
         let record = self.record();
         let ids: Vec<&str> = record.condemned.iter().map(TokenId::as_str).collect();
         format!(
-            "{why}; the tokens declared leaked could not all be revoked: {}; `scimitar revoke {} --token-id ID --force` revokes one at the price of an outage where it is still in use",
+            "{why}; these tokens were declared leaked and could not be revoked: {}; `scimitar revoke {} --token-id ID --force` revokes one, which causes an outage if it is still in use",
             ids.join(", "),
             record.name
         )
@@ -88,10 +89,10 @@ impl Run<'_> {
             // No promote of it was begun, so nobody can be using it.
             let revoked = self.let_go(&id).await;
             let words = match &revoked {
-                Ok(_) => format!("{id}, which this run made and placed nowhere, is revoked"),
+                Ok(_) => format!("{id}, which this run created but did not deliver, was revoked"),
                 Err(fault) => format!(
-                    "{id}, which this run made and placed nowhere, could not be revoked ({fault}): the next \
-                     run finds it and revokes it"
+                    "{id}, which this run created but did not deliver, could not be revoked ({fault}); the next \
+                     run revokes it"
                 ),
             };
             let words = format!("{because}: {words}");
@@ -104,9 +105,9 @@ impl Run<'_> {
     pub(super) async fn stopped(&mut self, stop: Stop) -> Report {
         let because = match &stop {
             Stop::ClaimLost => "another process took over",
-            Stop::Ledger(_) => "the ledger cannot be used",
+            Stop::Ledger(_) => "the ledger is unavailable",
             Stop::OutOfTime(_) => cut_short(self.lease.deadline.ending()),
-            Stop::Defect(_) => "the run ended by a defect",
+            Stop::Defect(_) => "the run ended because of a bug",
         };
         self.give_back(because).await;
         let (outcome, reason, why) = match stop {
@@ -124,10 +125,10 @@ impl Run<'_> {
             Stop::Defect(words) => {
                 // What happened before it is no less true.
                 if let Err(stop) = self.lease.ready(Durability::Soon).await {
-                    tracing::debug!(error = ?stop, "what happened before a defect could not be written down");
+                    tracing::debug!(error = ?stop, "could not record what happened before a bug");
                 }
-                tracing::error!(error = %words, "a defect in scimitar, please report it: {words}");
-                (Outcome::Failed, None, format!("a defect in Scimitar, please report it: {words}"))
+                tracing::error!(error = %words, "bug in Scimitar, please report it: {words}");
+                (Outcome::Failed, None, format!("bug in Scimitar, please report it: {words}"))
             }
         };
         Report::new(outcome, reason, why, Some(self.record().clone()))

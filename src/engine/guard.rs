@@ -11,6 +11,7 @@ use reqwest::Url;
 use super::{
     deadline::{GRACE, GRACE_TO_READ},
     lease::Stop,
+    outages::Service,
     run::Run,
     worker::NAP,
 };
@@ -94,9 +95,30 @@ impl Run<'_> {
     }
 
     /// The same for a side effect at the provider.
-    pub(super) async fn asking<T>(&self, effect: impl Future<Output = T>) -> Result<T, Stop> {
+    pub(super) async fn asking<T>(
+        &self,
+        effect: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<Result<T, Fault>, Stop> {
         let done = self.bounded(effect, Awaited::Provider, Effect::Some).await?;
-        done.ok_or_else(|| self.out_of_time())
+        done.inspect(|answer| self.provider_answered(answer)).ok_or_else(|| self.out_of_time())
+    }
+
+    /// Notes whether the provider works, as an answer shows.
+    fn provider_answered<T>(&self, answer: &Result<T, Fault>) {
+        let service = Service::Provider(self.connection.policy.provider.clone());
+        self.noted(&service, answer);
+    }
+
+    /// Notes whether a service works, as an answer shows.
+    pub(super) fn noted<T>(&self, service: &Service, answer: &Result<T, Fault>) {
+        let (key, now) = (&self.connection.policy.key, self.now());
+        let mut outages = self.engine().services.lock();
+        match answer {
+            Ok(_) => outages.answered(service, key, now),
+            // It says nothing of the service.
+            Err(fault) if fault.code == Code::ClaimLost => {}
+            Err(fault) => outages.failed(service, key, fault, now),
+        }
     }
 
     /// Lists the tokens. A request budget that has no room for that is a failure like another.
@@ -114,14 +136,14 @@ impl Run<'_> {
                     Class::Transient,
                     Code::Throttled,
                     format!(
-                        "no answer within {} s, in which other requests to the same tenant came first",
+                        "no answer within {} s, because other requests to the same tenant came first",
                         longest.num_seconds()
                     ),
                 )),
             }
         };
         let done = self.bounded(list, Awaited::Provider, Effect::None).await?;
-        done.ok_or_else(|| self.out_of_time())
+        done.inspect(|answer| self.provider_answered(answer)).ok_or_else(|| self.out_of_time())
     }
 
     /// Reads the SCIM configuration. No answer by the end of the call is a failure like another.
@@ -132,12 +154,12 @@ impl Run<'_> {
     ) -> Result<Result<Option<FoundConfig>, Fault>, Stop> {
         let read = self.connection.provider.scim_config(call, with_default);
         let done = self.bounded(read, Awaited::Provider, Effect::None).await?;
-        Ok(done.unwrap_or_else(|| {
+        Ok(done.inspect(|answer| self.provider_answered(answer)).unwrap_or_else(|| {
             Err(Fault::new(
                 format!("read the SCIM configuration of {}", call.connection),
                 Class::Transient,
                 Code::Timeout,
-                "no answer before the end of this call",
+                "no answer before the deadline of this run",
             ))
         }))
     }
@@ -161,18 +183,31 @@ impl Run<'_> {
                 "ask the SCIM endpoint with the token",
                 Class::Transient,
                 Code::Timeout,
-                "no answer before the end of this call",
+                "no answer before the deadline of this run",
             ))
         }))
     }
 
-    /// Runs a call to a sink, and notes meanwhile where the sink does not answer at once.
+    /// Runs a call to a sink; notes meanwhile where the sink does not answer at once, and how it ended.
     pub(super) async fn at_place<T>(
         &self,
         sink: Option<&dyn Sink>,
-        call: impl Future<Output = T>,
-    ) -> T {
+        operation: &'static str,
+        call: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
         let Some(sink) = sink else { return call.await };
+        let done = self.patiently(sink, call).await;
+        let name = &sink.place().sink;
+        let service = Service::Sink(name.clone());
+        self.noted(&service, &done);
+        let metrics = &self.engine().metrics;
+        let code = done.as_ref().map_or_else(|fault| fault.code.as_str(), |_| "ok");
+        metrics.sink_request(name, operation, code);
+        metrics.sink_up(name, !self.engine().services.lock().is_down(&service));
+        done
+    }
+
+    async fn patiently<T>(&self, sink: &dyn Sink, call: impl Future<Output = T>) -> T {
         let clock = &self.engine().clock;
         let mut call = std::pin::pin!(call);
         tokio::select! {
@@ -206,7 +241,7 @@ impl Run<'_> {
                 format!("revoke {id}"),
                 Class::Ambiguous,
                 Code::Timeout,
-                "no answer before the end of this call",
+                "no answer before the deadline of this run",
             )),
         }
     }
@@ -224,8 +259,8 @@ impl Run<'_> {
         };
         if !self.lease.is_ready(needed) {
             return Err(Stop::Defect(format!(
-                "{} is begun before what announces it is written down",
-                self.story.doing.as_deref().unwrap_or("a look")
+                "{} was about to start before it was recorded in the ledger",
+                self.story.doing.as_deref().unwrap_or("a check")
             )));
         }
         let mut effect = std::pin::pin!(effect);
@@ -277,8 +312,7 @@ impl Run<'_> {
     }
 
     fn out_of_time(&self) -> Stop {
-        let doing =
-            self.story.doing.as_deref().unwrap_or("looking at the provider and at every sink");
+        let doing = self.story.doing.as_deref().unwrap_or("checking the provider and every sink");
         Stop::OutOfTime(doing.to_owned())
     }
 
@@ -295,7 +329,7 @@ impl Run<'_> {
             None => (None, "gave up"),
         };
         let why = format!(
-            "{words} while waiting for an answer ({doing}); the next run goes on from here"
+            "{words} while waiting for an answer ({doing}); the next run continues from here"
         );
         let rest = Rest {
             status: Status::Troubled,
@@ -317,7 +351,7 @@ impl Run<'_> {
         match written {
             Some(Ok(())) => {}
             Some(Err(stop)) => {
-                tracing::warn!(error = ?stop, "how the call ended could not be written down");
+                tracing::warn!(error = ?stop, "could not record how this run ended");
             }
             None => self.lease.let_go_of_unwritten(),
         }

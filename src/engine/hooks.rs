@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 
 use super::{
     lease::Stop,
+    outages::Service,
     run::Run,
     worker::{Engine, Patience},
 };
@@ -49,13 +50,20 @@ impl Run<'_> {
             return Ok(());
         };
         count(self.engine(), hook, &ran);
+        self.noted(&Service::Hook(hook.clone()), &ran.outcome);
         let (event, words) = match ran.outcome {
             Ok(()) => {
-                let words = format!("the hook {hook} was told ({})", message.event());
+                let words = format!("the hook {hook} ran ({})", message.event());
                 (Event::Notified { hook: hook.clone(), number, at: self.now() }, words)
             }
             Err(fault) => {
-                tracing::warn!(connection = %self.record().name, hook = %hook, class = fault.class.as_str(), error = %fault, "{}: the hook {hook} failed, which the rotation is not touched by: {fault}", self.record().name);
+                let name = &self.record().name;
+                // The daemon tells of a hook that fails once, and not for each connection and attempt.
+                if self.lease.deadline.is_one_shot() {
+                    tracing::warn!(connection = %name, hook = %hook, "error.type" = fault.code.as_str(), error = %fault, "{name}: hook {hook} failed (the rotation is not affected): {fault}");
+                } else {
+                    tracing::debug!(connection = %name, hook = %hook, "error.type" = fault.code.as_str(), error = %fault, "{name}: hook {hook} failed: {fault}");
+                }
                 let words = fault.to_string();
                 let trouble = decide::failure(&self.situation(), notice, fault);
                 (Event::NotifyFailed { hook: hook.clone(), number, trouble }, words)
@@ -92,7 +100,8 @@ impl Run<'_> {
         let longest = TimeDelta::from_std(hooks.longest(hook)).unwrap_or_default();
         let until = self.now() + longest + TAKEN_UP;
         let begun = Try { at, until: Some(until) };
-        let slow = format!("the hook {hook} takes longer: the connection is free meanwhile");
+        let slow =
+            format!("the hook {hook} is still running: the connection is released meanwhile");
         let stored = {
             self.lease.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, &slow)?;
             let mut stored = std::pin::pin!(self.lease.ready(Durability::Now));
@@ -167,6 +176,6 @@ fn cut_short(hook: &HookName) -> Fault {
         format!("run the hook {hook}"),
         Class::Transient,
         Code::ClaimLost,
-        "the time for it was over: Scimitar was asked to stop, or its own call ended",
+        "it was not finished: Scimitar was asked to stop, or the time for its own call was over",
     )
 }

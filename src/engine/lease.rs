@@ -5,6 +5,7 @@ use chrono::TimeDelta;
 
 use super::{
     deadline::Deadline,
+    spoken::Said,
     worker::{ASK_AGAIN, Engine, LEASE},
 };
 use crate::{
@@ -17,7 +18,6 @@ use crate::{
     },
     sink::Fence,
     telemetry::audit::entry::Entry as Line,
-    token::TokenId,
 };
 
 /// How long a run tries to claim the connection back after a stop, or at the end of its call.
@@ -91,8 +91,8 @@ pub(super) struct Unwritten {
     pub(super) entry: Entry,
     /// It says nothing that a later line does not.
     pub(super) quiet: bool,
-    /// Its line in the audit log, and the token that it is about.
-    pub(super) line: Option<(Line, Option<TokenId>)>,
+    /// Its line in the audit log, and how it is told.
+    pub(super) line: Option<Said>,
 }
 
 impl<'a> Lease<'a> {
@@ -192,7 +192,7 @@ impl<'a> Lease<'a> {
     /// Writes down what happened, in the audit log first.
     async fn write_out(&mut self, durability: Durability, then: Then) -> Result<(), Stop> {
         let lines = || self.unwritten.iter().filter_map(|happened| happened.line.as_ref());
-        let noted: Vec<Line> = lines().map(|(line, _)| line.clone()).collect();
+        let noted: Vec<Line> = lines().map(|line| line.entry.clone()).collect();
         if !noted.is_empty() {
             self.engine.audit.note_all(noted, durability == Durability::Now).await;
         }
@@ -205,11 +205,12 @@ impl<'a> Lease<'a> {
     /// When this returns the record is written down, with a line of history for each event.
     async fn write(&mut self, durability: Durability, then: Then) -> Result<(), Stop> {
         let now = self.engine.clock.now();
-        // That a look found everything as it was is said by what follows from it.
+        // That a look found everything as it was is said by what follows from it, else counted.
         let lines = || self.unwritten.iter().filter(|happened| !happened.quiet);
         let mut entries: Vec<Entry> = lines().map(|happened| happened.entry.clone()).collect();
         if entries.is_empty() {
-            entries.extend(self.unwritten.last().map(|happened| happened.entry.clone()));
+            let last = self.unwritten.last();
+            entries.extend(last.map(|happened| Entry::checked(happened.entry.at)));
         }
         let give_up = now + TimeDelta::from_std(LEASE).unwrap_or_default() * 9 / 10;
         let mut unanswered = false;
@@ -254,7 +255,7 @@ impl<'a> Lease<'a> {
                     if is_lost || !self.deadline.still_tries(give_up) {
                         return Err(error.into());
                     }
-                    tracing::warn!(error = %error, "the ledger is tried again: {error}");
+                    tracing::warn!(error = %error, "writing to the ledger failed, retrying: {error}");
                     self.engine.clock.sleep_until(self.in_a_second()).await;
                 }
                 Err(error) => return Err(error.into()),

@@ -41,6 +41,15 @@ pub struct Watched {
     pub hooks: Arc<Hooks>,
 }
 
+/// Which configuration is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// When it was read.
+    pub read_at: Timestamp,
+    /// When one that was read since was rejected, and why.
+    pub rejected: Option<(Timestamp, String)>,
+}
+
 /// The daemon as seen from outside. Written by the scheduler and at reloads; whoever reads it sees the
 /// moment.
 #[derive(Debug)]
@@ -55,6 +64,7 @@ struct State {
     connections: Arc<[Arc<Connection>]>,
     beat: Timestamp,
     obstacles: BTreeMap<Obstacle, (Timestamp, String)>,
+    configuration: Configuration,
 }
 
 impl Live {
@@ -68,6 +78,7 @@ impl Live {
                 connections: connections.into(),
                 beat: now,
                 obstacles: BTreeMap::from([(Obstacle::Starting, starting)]),
+                configuration: Configuration { read_at: now, rejected: None },
             }),
             watched: watch::Sender::new(Watched::default()),
         }
@@ -99,6 +110,21 @@ impl Live {
     /// These tokens are watched from now on.
     pub fn set_watched(&self, watched: Watched) {
         self.watched.send_replace(watched);
+    }
+
+    /// Which configuration is in force, and whether a later one was rejected.
+    #[must_use]
+    pub fn configuration(&self) -> Configuration {
+        self.lock().configuration.clone()
+    }
+
+    /// A configuration was read: it is in force, or rejected with these words.
+    pub fn reloaded(&self, now: Timestamp, outcome: Result<(), String>) {
+        let configuration = &mut self.lock().configuration;
+        match outcome {
+            Ok(()) => *configuration = Configuration { read_at: now, rejected: None },
+            Err(words) => configuration.rejected = Some((now, words)),
+        }
     }
 
     /// When the scheduler last went round. It does so at least once a minute.
@@ -168,6 +194,11 @@ mod tests {
         assert_eq!(live.obstacles(), [Reason { obstacle: Obstacle::Ledger, since: now, words }]);
         assert_eq!(live.cleared(Obstacle::Ledger), Some(now));
         assert_eq!(live.cleared(Obstacle::Ledger), None);
+        live.reloaded(later, Err("2 errors".to_owned()));
+        let rejected = Some((later, "2 errors".to_owned()));
+        assert_eq!(live.configuration(), Configuration { read_at: now, rejected });
+        live.reloaded(later, Ok(()));
+        assert_eq!(live.configuration(), Configuration { read_at: later, rejected: None });
         live.note_beat(later);
         assert_eq!((live.started(), live.beat()), (now, later));
     }

@@ -97,7 +97,7 @@ impl Run<'_> {
         let clock = self.engine().clock.clone();
         let answers = asked.iter().map(|(key, sink)| {
             let read = read_in_time(&*clock, key, sink.as_deref());
-            self.at_place(sink.as_deref(), read)
+            self.at_place(sink.as_deref(), "read", read)
         });
         let answers = self.reading(together(answers.collect())).await?;
         let mut sinks = BTreeMap::new();
@@ -132,7 +132,7 @@ impl Run<'_> {
         let clock = self.engine().clock.clone();
         let doing = format!("ask the client of {}", ask.location);
         let asked = within(&*clock, LONGEST_READ, doing, sink.client(&ask.delivered));
-        let answer = self.reading(self.at_place(Some(&*sink), asked)).await?;
+        let answer = self.reading(self.at_place(Some(&*sink), "ask_client", asked)).await?;
         let answered = answer::client(&self.situation(), ask, answer);
         self.write(answered)
     }
@@ -157,10 +157,11 @@ impl Run<'_> {
 
     async fn shown(&self, all: bool, veto: Veto) -> Result<Result<(), Unready>, Stop> {
         let mut sinks = Vec::new();
-        for sink in &self.connection.sinks {
+        for sink in &self.sinks {
             let unasked = Reading::new(unasked(), Contents::Unmarked { value: None });
             let reading = self.memory.reading(&sink.place().key).unwrap_or(&unasked);
-            let shows = self.at_place(Some(&**sink), sink.prove_writable(reading));
+            let shows =
+                self.at_place(Some(&**sink), "prove_writable", sink.prove_writable(reading));
             let answer = self.reading(shows).await?;
             let enough = all && answer.is_err();
             sinks.push((sink.readable(), answer));
@@ -179,7 +180,7 @@ impl Run<'_> {
         Ok(answer::endpoint(veto, anonymous).map_err(Unready::Endpoint).map(|ignored| {
             if let Some(fault) = ignored {
                 let name = &self.record().name;
-                tracing::warn!(error = %fault, "{name}: the SCIM endpoint did not answer, and the current token is near its end: {fault}");
+                tracing::warn!(error = %fault, "{name}: the SCIM endpoint did not answer; rotating anyway, since the current token expires soon: {fault}");
             }
         }))
     }
@@ -204,7 +205,7 @@ async fn read_in_time(
             format!("read {key}"),
             Class::Terminal,
             Code::Io,
-            "it left the policy, and no [sinks] entry leads there any more: the one that did is gone, or names another server, namespace, region or account today; put it back as it was until the tokens delivered there are revoked",
+            "the configuration no longer delivers there, and no [sinks] entry reaches it any more: its entry was removed, or now names another server, namespace, region or account. Restore that entry until the tokens delivered there are revoked",
         ));
     };
     in_time(clock, sink).await

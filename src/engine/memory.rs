@@ -58,7 +58,7 @@ impl Memory {
 
     /// The value of a token that a step acts on.
     pub(super) fn value(&self, id: &TokenId) -> Result<&TokenValue, Stop> {
-        let missing = || Stop::Defect(format!("the value of {id} is needed and not in memory"));
+        let missing = || Stop::Defect(format!("the value of {id} is needed, but not in memory"));
         self.values.get(id).ok_or_else(missing)
     }
 

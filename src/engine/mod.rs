@@ -16,6 +16,7 @@
 //! progress                               what people see meanwhile
 //! report, row, stored_status             what became of a connection, and how it stands
 //! live, pulse, standstill, scrape, pages what the daemon shows of itself; pages reads all records in turn
+//! telling, outages, troubles                      what people are told of services and connections that do not do well; of steps: spoken
 //! ```
 //!
 //! What is decided, and what an answer comes to, is the core's: `rotation::decide`,
@@ -39,6 +40,7 @@ pub(crate) mod look;
 mod memory;
 mod operate;
 pub mod order;
+pub mod outages;
 mod pages;
 pub mod peek;
 pub mod pool;
@@ -49,10 +51,13 @@ mod rest;
 pub mod row;
 mod run;
 pub mod scrape;
+mod spoken;
 mod standstill;
 mod steps;
 pub mod stored_status;
+mod telling;
 pub mod token_row;
+mod troubles;
 pub mod watched_row;
 pub mod watching;
 pub mod worker;

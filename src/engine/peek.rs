@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     ledger::scratch::Scratch,
     rotation::{
-        decide::{Draw, Situation, Step, decide, is_worth_asking, next_rotation},
+        decide::{Draw, Situation, Step, decide, is_worth_asking, next_rotation, warnings},
         forecast::{Forecast, forecast},
         observe::Observed,
         record::Record,
@@ -65,8 +65,9 @@ impl Engine {
         }
         let now = run.now();
         let next_rotation = next_rotation(&run.situation());
+        let warnings = warnings(&run.situation());
         let observed = Observed { tries_since: None, ..run.memory.observed };
-        let record = Record { next_rotation, ..run.lease.into_record() };
+        let record = Record { next_rotation, warnings, ..run.lease.into_record() };
         Ok(Peek { record, observed, now })
     }
 

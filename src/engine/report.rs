@@ -72,7 +72,7 @@ impl Report {
             Ending::Interrupted => (Outcome::Waiting, Reason::Interrupted, "interrupted"),
             Ending::Timeout => (Outcome::Failed, Reason::Timeout, "timed out"),
         };
-        let why = format!("{words} {what}; the next run goes on from here");
+        let why = format!("{words} {what}; the next run continues from here");
         Self::new(outcome, Some(reason), why, None)
     }
 

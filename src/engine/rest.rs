@@ -4,11 +4,11 @@ use chrono::TimeDelta;
 
 use super::{lease::Stop, run::Run};
 use crate::{
-    clock::rfc3339,
     rotation::{
         decide::{self, Decision, Rest, Status},
         why::Reason,
     },
+    words::moment,
 };
 
 impl Run<'_> {
@@ -42,7 +42,7 @@ impl Run<'_> {
         let until = rest.until.or_else(|| self.record().wake_at).unwrap_or(now);
         let until = until.max(now + TimeDelta::milliseconds(100));
         if self.story.waited_for.as_deref() != Some(why) {
-            let words = format!("waiting until {}: {why}", rfc3339(until));
+            let words = format!("waiting until {}: {why}", moment(until, now));
             self.engine().progress.step(&self.record().name, &words);
             self.story.waited_for = Some(why.to_owned());
         }
@@ -60,7 +60,7 @@ impl Run<'_> {
         }
         if told {
             let rest = decide::as_before(&self.situation());
-            self.write_rest(&rest, "the hooks were told")?;
+            self.write_rest(&rest, "the hooks ran")?;
         }
         Ok(())
     }

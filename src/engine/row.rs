@@ -5,15 +5,17 @@ use serde::{Serialize, Serializer};
 use super::report::{Outcome, Report};
 use crate::{
     clock::{ProviderTime, Timestamp, Told, rfc3339},
+    error::{Class, Code},
     rotation::{
+        decide::still_hold,
         policy::Policy,
-        record::Record,
+        record::{Record, SinkState},
         status::ConnectionStatus,
         view::{self, SinkStatus},
         why::Reason,
     },
     sink::Version,
-    token::{ConnectionId, ConnectionName, ProviderName, SinkName, TokenId},
+    token::{ConnectionId, ConnectionName, ProviderName, Scopes, SinkName, TokenId},
 };
 
 /// The version of the JSON document that holds the rows.
@@ -39,16 +41,29 @@ pub struct Row {
     pub owner: Option<String>,
     /// Where its rotation stands.
     pub phase: Option<&'static str>,
+    /// Whether anything may be changed: `rotate` or `observe`.
+    pub mode: Option<&'static str>,
     /// The current token.
     pub token_id: Option<TokenId>,
     /// The one that it replaced, while it lives.
     pub previous_token_id: Option<TokenId>,
+    /// When the current token was created.
+    #[serde(serialize_with = "time")]
+    pub created_at: Option<ProviderTime>,
     /// When the current token stops working.
     #[serde(serialize_with = "time")]
     pub expires_at: Option<ProviderTime>,
-    /// When the next rotation starts, as far as can be said.
+    /// When a client last used it, as far as is known.
+    #[serde(serialize_with = "time")]
+    pub last_used_at: Option<ProviderTime>,
+    /// What it may do.
+    pub scopes: Option<Scopes>,
+    /// When the next rotation starts, as far as is known.
     #[serde(serialize_with = "time")]
     pub next_at: Option<Timestamp>,
+    /// When what failed is tried again.
+    #[serde(serialize_with = "time")]
+    pub retry_at: Option<Timestamp>,
     /// The earliest moment at which an older token may go.
     #[serde(serialize_with = "time")]
     pub revoke_after: Option<ProviderTime>,
@@ -67,10 +82,20 @@ pub struct Row {
     /// How many tokens the provider allows, where that is known; shown with the steps.
     #[serde(skip)]
     pub slots: Option<u32>,
+    /// Since when the current token is known to be gone at the provider, for what people read; JSON has it in
+    /// `why` or `warnings`.
+    #[serde(skip)]
+    pub gone: Option<ProviderTime>,
     /// Whether it answers an operator's decision that was not carried out: nothing tries that again,
     /// and `explain` knows nothing of it.
     #[serde(skip)]
     pub by_an_operator: bool,
+    /// What the services say where it fails.
+    #[serde(skip)]
+    pub faults: Vec<(Class, Code)>,
+    /// What an operator's decision came to, in a word for people: `revoked`, `paused`.
+    #[serde(skip)]
+    pub done: Option<&'static str>,
 }
 
 /// One step of a plan.
@@ -118,6 +143,7 @@ impl Row {
         let mut row =
             Self::from_report(&policy.name, &policy.key.connection, &policy.provider, report);
         row.owner.clone_from(&policy.terms.owner);
+        row.mode = Some(policy.terms.mode.as_str());
         if let Some(record) = report.record.as_ref().filter(|record| record.key == policy.key) {
             let status = ConnectionStatus::of(record, Some(policy), now);
             row.warnings.extend(status.warnings().chain(status.pause_beside(&row.why)));
@@ -145,6 +171,9 @@ impl Row {
         record: Option<&Record>,
     ) -> Self {
         let current = record.and_then(|record| record.current.as_ref());
+        let listed = record.zip(current).map(|(record, it)| view::freshest(record, &it.token));
+        let failed = report.outcome == Outcome::Failed;
+        let decided = record.and_then(|record| record.decided.as_ref()).filter(|_| failed);
         Self {
             connection: connection.clone(),
             connection_id: connection_id.clone(),
@@ -154,18 +183,23 @@ impl Row {
             why: report.why.clone(),
             owner: None,
             phase: record.map(Record::phase_name),
+            mode: None,
             token_id: current.map(|current| current.token.id.clone()),
             previous_token_id: record
                 .and_then(view::previous)
                 .map(|retiring| retiring.token.id.clone()),
+            created_at: listed.map(|token| token.created_at),
             expires_at: record.and_then(Record::expires_at),
+            last_used_at: record.and_then(view::current_use),
+            scopes: listed.map(|token| token.scopes.clone()),
             next_at: record.and_then(|record| record.next_rotation),
+            retry_at: decided.and_then(|decided| decided.until),
             revoke_after: record.and_then(view::revoke_after),
             paused_until: record.and_then(|record| Some(record.pause.as_ref()?.until)),
             sinks: record.map(sinks).unwrap_or_default(),
             warnings: record
                 .map(|record| {
-                    record.warnings.iter().cloned().chain(record.notices.warnings()).collect()
+                    still_hold(record).cloned().chain(record.notices.warnings()).collect()
                 })
                 .unwrap_or_default(),
             error: report
@@ -174,9 +208,22 @@ impl Row {
                 .map(|fault| RowError { class: fault.class.as_str(), message: fault.to_string() }),
             steps: Vec::new(),
             slots: None,
+            gone: record.and_then(view::gone_since),
             by_an_operator: false,
+            faults: if failed { faults(report, record) } else { Vec::new() },
+            done: None,
         }
     }
+}
+
+/// What keeps it from going on, and what failed at the services and is tried again.
+fn faults(report: &Report, record: Option<&Record>) -> Vec<(Class, Code)> {
+    let tried = record.into_iter().flat_map(|record| {
+        let works = record.troubles.iter().map(|(_, trouble)| trouble);
+        works.chain(record.places().flat_map(SinkState::troubles))
+    });
+    let faults = report.fault.iter().chain(tried.map(|trouble| &trouble.fault));
+    faults.map(|fault| (fault.class, fault.code)).collect()
 }
 
 /// A row for each place that the policy names.

@@ -1,5 +1,7 @@
 //! One run on one connection: decide, carry out, write down, until nothing is to be done.
 
+use std::sync::Arc;
+
 use super::{
     lease::{Lease, Stop},
     memory::Memory,
@@ -16,6 +18,7 @@ use crate::{
         decide::{self, Decision, Rest, Situation, Step, decide},
         event::{ConfiguredPlace, Event},
         record::{Record, Rotation},
+        why::Reason,
     },
     sink::Sink,
     token::{PlaceKey, TokenId},
@@ -25,6 +28,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(super) connection: &'a Connection,
+    /// The places of its policy.
+    pub(super) sinks: Vec<Arc<dyn Sink>>,
     pub(super) request: &'a RotationRequest,
     pub(super) seat: &'a Seat,
     /// The claim, and the record under it.
@@ -50,9 +55,22 @@ pub(super) struct Story {
     pub(super) waited_for: Option<String>,
 }
 
+impl Story {
+    /// How a call that was cut off ended: with what it had been waiting for.
+    fn cut_off(&self, rest: &Rest, why: String, then: &str) -> String {
+        let reason = rest.reason.filter(|it| matches!(it, Reason::Timeout | Reason::Interrupted));
+        let waited = self.waited_for.as_deref().filter(|waited| !why.contains(waited));
+        match (reason, waited) {
+            (Some(reason), Some(waited)) => decide::cut_off(reason, Some(waited), then),
+            (_, _) => why,
+        }
+    }
+}
+
 impl<'a> Run<'a> {
     pub(super) fn new(
         connection: &'a Connection,
+        sinks: Vec<Arc<dyn Sink>>,
         request: &'a RotationRequest,
         seat: &'a Seat,
         lease: Lease<'a>,
@@ -65,7 +83,7 @@ impl<'a> Run<'a> {
             waited_for: None,
         };
         let memory = Memory::new(&*lease.engine.entropy);
-        Self { connection, request, seat, lease, memory, story }
+        Self { connection, sinks, request, seat, lease, memory, story }
     }
 
     /// Brings the record up to the configuration.
@@ -75,7 +93,6 @@ impl<'a> Run<'a> {
             name: policy.name.clone(),
             provider: policy.provider.clone(),
             places: self
-                .connection
                 .sinks
                 .iter()
                 .map(|sink| ConfiguredPlace {
@@ -114,6 +131,8 @@ impl<'a> Run<'a> {
         loop {
             let Decision { step, why } = decide(&self.situation());
             let Some(rest) = self.carry_out(step, &why).await? else { continue };
+            let then = decide::what_becomes(&self.situation());
+            let why = self.story.cut_off(&rest, why, then);
             if !self.rest(&rest, &why).await? {
                 return Ok((rest, why));
             }
@@ -216,21 +235,26 @@ impl<'a> Run<'a> {
         Call { connection: &self.connection.policy.key.connection, urgency, not_after: None }
     }
 
-    pub(super) fn sink(&self, place: &PlaceKey) -> Option<std::sync::Arc<dyn Sink>> {
-        let configured =
-            self.connection.sinks.iter().find(|sink| sink.place().key == *place).cloned();
+    pub(super) fn sink(&self, place: &PlaceKey) -> Option<Arc<dyn Sink>> {
+        let configured = self.sinks.iter().find(|sink| sink.place().key == *place).cloned();
         configured.or_else(|| self.connection.reopen.reopen(&self.record().sinks.get(place)?.place))
     }
 
     /// The sink of a place that a step acts on.
-    pub(super) fn sink_of(&self, place: &PlaceKey) -> Result<std::sync::Arc<dyn Sink>, Stop> {
+    pub(super) fn sink_of(&self, place: &PlaceKey) -> Result<Arc<dyn Sink>, Stop> {
         self.sink(place).ok_or_else(|| Stop::Defect(format!("no sink leads to {place}")))
     }
 
-    /// Tells people of a failure.
+    /// Keeps a failure for the report. The daemon tells of it at its end, once, and not where it is that of
+    /// a service that many connections wait for. Who called a one-shot waits meanwhile, and is told what for.
     pub(super) fn say(&mut self, fault: &Fault) {
         let name = &self.record().name;
-        tracing::warn!(error_class = fault.class.as_str(), error = %fault, "{name}: {fault}");
+        let (code, class) = (fault.code.as_str(), fault.class.as_str());
+        if self.lease.deadline.is_one_shot() && self.story.fault.as_ref() != Some(fault) {
+            tracing::warn!("error.type" = code, error_class = class, error = %fault, "{name}: {fault}");
+        } else {
+            tracing::debug!("error.type" = code, error_class = class, error = %fault, "{name}: {fault}");
+        }
         self.story.fault = Some(fault.clone());
     }
 

@@ -7,14 +7,14 @@ use super::{
     worker::{Connection, Engine},
 };
 use crate::{
-    ledger::{Ledger, LedgerError},
+    ledger::{Ledger, LedgerError, Stored},
     rotation::watch::Watch,
     telemetry::metrics::{Reader, Scrape},
     token::ConnectionKey,
 };
 
-/// How many records are read once more at once.
-const AT_ONCE: usize = 500;
+/// How many records are read once more at once; the next ones are on their way while these are shown.
+const AT_ONCE: usize = 250;
 
 /// Why a scrape came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -61,13 +61,29 @@ pub async fn of_ledger(
     ledger: &dyn Ledger,
 ) -> Result<Vec<String>, ScrapeError> {
     pages::each(ledger, |record| scrape.add(&record)).await?;
-    for keys in scrape.wanted().chunks(AT_ONCE) {
-        let keys: Vec<&ConnectionKey> = keys.iter().collect();
-        for stored in ledger.load_many(&keys).await?.into_iter().flatten() {
-            scrape.add_wanted(&stored.record);
-        }
+    let wanted = scrape.wanted();
+    let wanted: Vec<&ConnectionKey> = wanted.iter().collect();
+    let mut chunks = wanted.chunks(AT_ONCE);
+    let mut read = load(ledger, chunks.next()).await?;
+    while !read.is_empty() {
+        let shown = async {
+            read.into_iter().flatten().for_each(|stored| scrape.add_wanted(&stored.record));
+            tokio::task::yield_now().await;
+        };
+        let (next, ()) = tokio::join!(load(ledger, chunks.next()), shown);
+        read = next?;
     }
     Ok(scrape.finish()?)
+}
+
+async fn load(
+    ledger: &dyn Ledger,
+    keys: Option<&[&ConnectionKey]>,
+) -> Result<Vec<Option<Stored>>, LedgerError> {
+    match keys {
+        Some(keys) => ledger.load_many(keys).await,
+        None => Ok(Vec::new()),
+    }
 }
 
 async fn of_engine<C: Borrow<Connection>>(

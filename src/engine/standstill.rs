@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::live::{Live, Obstacle};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, words::short};
 
 /// How soon it is tried again, at first.
 const SOON: TimeDelta = TimeDelta::seconds(1);
@@ -64,11 +64,12 @@ impl Standstill {
             (None, Some(delay)) => (delay * 2).min(LATE),
             (None, None) => SOON,
         };
-        let said = format!("{words}; nothing is begun until it can be used, and nothing is lost");
+        let said =
+            format!("{words}; rotations are on hold until the ledger is back; nothing is lost");
         if live.blocked(Obstacle::Ledger, now, &said) {
             tracing::error!(
                 error = words,
-                "the ledger cannot be used: nothing is begun until it can, and nothing is lost: {words}"
+                "ledger unavailable, rotations are on hold (nothing is lost): {words}"
             );
         }
         self.now = Some(State { since: now, delay, until: now + delay, words: words.to_owned() });
@@ -80,7 +81,11 @@ impl Standstill {
         self.last = Some((now, state.delay));
         if let Some(since) = live.cleared(Obstacle::Ledger) {
             let seconds = (now - since).num_seconds();
-            tracing::info!(seconds, "the ledger can be used again");
+            tracing::info!(
+                seconds,
+                "ledger is back after {}",
+                short((now - since).to_std().unwrap_or_default())
+            );
         }
     }
 }

@@ -12,13 +12,19 @@ use crate::{
         record::Intent,
     },
     token::{MintRequest, Minted, TokenId},
+    words::date,
 };
 
 use super::{lease::Stop, run::Run};
 
 impl Run<'_> {
     pub(super) async fn mint(&mut self, intent: Intent) -> Result<(), Stop> {
-        self.lease.store(Event::Intended(intent.clone()), &intent.because)?;
+        let intended = Event::Intended(intent.clone());
+        if self.request.since().is_some() {
+            self.lease.store_by_person(intended, &intent.because)?;
+        } else {
+            self.lease.store(intended, &intent.because)?;
+        }
         self.lease.ready(Durability::Now).await?;
         let Intent { scopes, life, name, .. } = intent.clone();
         let request = MintRequest { scopes, life, name };
@@ -66,7 +72,7 @@ impl Run<'_> {
         }
         if let (About::OnItsWay { .. }, ProbeAnswer::Inconclusive(fault)) = (about, &answer) {
             let name = &self.record().name;
-            tracing::warn!(error = %fault, "{name}: the probe told nothing: {fault}");
+            tracing::warn!(error = %fault, "{name}: the probe was inconclusive: {fault}");
         }
         let works = answer::works(&self.situation(), id, &answer);
         let answered = answer::probed(&self.situation(), &inquiry, answer);
@@ -87,7 +93,7 @@ impl Run<'_> {
             return Ok(());
         }
         let Some(digest) = self.memory.digest(id) else { return Ok(()) };
-        let words = format!("the value of {id} is known by its digest from now on");
+        let words = format!("the digest of the value of {id} is recorded");
         self.lease.store(Event::ValueKnown { id: id.clone(), digest }, &words)
     }
 
@@ -103,8 +109,8 @@ impl Run<'_> {
             return Ok(());
         }
         if let Some(used) = in_use {
-            let (name, at) = (&self.record().name, rfc3339(*used));
-            tracing::warn!(token_id = %id, last_used_at = at, "{name}: {id} is revoked although it was used at {at}: its user was not given the new token, or is about to read it");
+            let (name, at) = (&self.record().name, date(*used));
+            tracing::warn!(token_id = %id, last_used_at = rfc3339(*used), "{name}: revoking {id}, which was used at {at}: its client did not get the new token, or has not read it yet");
         }
         let provider = self.connection.provider.clone();
         // It may wait for its turn; one that comes later is not sent, and another look comes first.

@@ -48,13 +48,15 @@ fn row_of(
     let pause = status.pause_beside(&status.why);
     let warnings: Vec<String> = status.warnings().chain(pause).collect();
     let mut report = Report::of_status(status, None);
-    if let Some(until) = until.filter(|_| report.outcome == Outcome::Failed) {
-        report.why = format!("{}; tried again {}", report.why, moment(until, now));
+    let says_when = report.why.contains("next try ");
+    if let Some(until) = until.filter(|_| report.outcome == Outcome::Failed && !says_when) {
+        report.why = format!("{}; next try at {}", report.why, moment(until, now));
     }
     let (name, key) = (&policy.name, &policy.key);
     let mut row = Row::of_record(name, &key.connection, &policy.provider, &report, record);
     row.warnings.extend(warnings);
     row.owner.clone_from(&policy.terms.owner);
+    row.mode = Some(policy.terms.mode.as_str());
     row.next_at = next_at;
     row
 }
@@ -69,14 +71,37 @@ pub async fn looked_up(
     record: Option<&Record>,
     now: Timestamp,
 ) -> Result<(ConnectionStatus, Row), LedgerError> {
-    if record.is_none()
-        && let Some(other) = ledger.elsewhere(&policy.key, &policy.name).await?
-    {
-        let status = ConnectionStatus::at_another_tenant(policy, &other);
-        return Ok((status.clone(), row_of(policy, status, Some(&other), now)));
+    let other = match record {
+        Some(_) => None,
+        None => ledger.elsewhere(&policy.key, &policy.name).await?,
+    };
+    Ok(looked_at(policy, record, other.as_ref(), now))
+}
+
+/// The same where what the ledger has of it at another tenant is known.
+fn looked_at(
+    policy: &Policy,
+    record: Option<&Record>,
+    other: Option<&Record>,
+    now: Timestamp,
+) -> (ConnectionStatus, Row) {
+    let (status, record) = stands(policy, record, other, now);
+    (status.clone(), row_of(policy, status, record, now))
+}
+
+/// How a connection stands, and the record that its row is made from: where it has none of its own, what
+/// the ledger has of it at another tenant.
+#[must_use]
+pub fn stands<'r>(
+    policy: &Policy,
+    record: Option<&'r Record>,
+    other: Option<&'r Record>,
+    now: Timestamp,
+) -> (ConnectionStatus, Option<&'r Record>) {
+    match (record, other) {
+        (None, Some(other)) => (ConnectionStatus::at_another_tenant(policy, other), Some(other)),
+        (record, _) => (status(policy, record, now), record),
     }
-    let status = status(policy, record, now);
-    Ok((status.clone(), row_of(policy, status, record, now)))
 }
 
 /// A token that nobody here owns, and the two commands that settle it.
@@ -88,7 +113,7 @@ pub struct UnmanagedRow {
     pub id: TokenId,
     /// Its age and its last use.
     pub words: String,
-    /// Lets Scimitar retire it by the policy.
+    /// Lets Scimitar retire it according to the policy.
     pub adopt: String,
     /// Revokes it.
     pub revoke: String,
@@ -109,7 +134,7 @@ pub fn unmanaged_of(record: &Record, now: Timestamp) -> Vec<UnmanagedRow> {
             UnmanagedRow {
                 kind: if unmanaged.probably_ours { "probable orphan" } else { "unmanaged token" },
                 id: id.clone(),
-                words: format!("made {}, {used}", relative(token.created_at, now)),
+                words: format!("created {}, {used}", relative(token.created_at, now)),
                 adopt: format!("scimitar adopt {name} --token-id {id} --retire"),
                 revoke: format!("scimitar revoke {name} --token-id {id}"),
             }
@@ -117,16 +142,13 @@ pub fn unmanaged_of(record: &Record, now: Timestamp) -> Vec<UnmanagedRow> {
         .collect()
 }
 
-/// The same, a line each.
+/// The same in a line.
 #[must_use]
-pub fn unmanaged(record: &Record, now: Timestamp) -> Vec<String> {
-    let line = |it: UnmanagedRow| {
-        let UnmanagedRow { kind, id, words, adopt, revoke } = it;
-        format!(
-            "{kind} {id}: {words}; `{adopt}` lets Scimitar retire it by the policy, `{revoke}` revokes it"
-        )
-    };
-    unmanaged_of(record, now).into_iter().map(line).collect()
+pub fn unmanaged_line(it: &UnmanagedRow) -> String {
+    let UnmanagedRow { kind, id, words, adopt, revoke } = it;
+    format!(
+        "{kind} {id}: {words}; `{adopt}` lets Scimitar retire it according to the policy, `{revoke}` revokes it"
+    )
 }
 
 /// Whether a connection may not simply be forgotten when it leaves the configuration.
@@ -135,7 +157,7 @@ pub fn has_something_to_revoke(record: &Record) -> bool {
     !record.retiring.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady
 }
 
-/// Says a line for each connection that left the configuration while it has something to be revoked.
+/// Says a line for each connection that is no longer configured while it has something to be revoked.
 ///
 /// # Errors
 /// When the records cannot be read; some lines were said.
@@ -164,7 +186,7 @@ pub async fn dormant(
 #[must_use]
 pub fn dormant_words(record: &Record) -> String {
     format!(
-        "{} ({}) left the configuration with tokens that are still to be revoked: put it back until `scimitar status` shows it steady, or revoke them at the provider",
+        "{} ({}) is no longer in the configuration, but has tokens that are still to be revoked: put it back until they are revoked, or revoke them at the provider",
         record.name, record.key
     )
 }

@@ -97,7 +97,10 @@ impl TokenRow {
                 seen_at: seen.map(rfc3339),
                 told: Told {
                     age: Some(span(since(token.created_at, now))),
-                    expires: token.valid_until.map(|at| relative(at, now)),
+                    expires: match it.gone {
+                        Some(_) => Some("gone".to_owned()),
+                        None => token.valid_until.map(|at| relative(at, now)),
+                    },
                     used: used.map(|at| relative(at, now)),
                     seen: seen.map(|at| relative(at, now)),
                 },
@@ -148,5 +151,14 @@ mod tests {
             assert_eq!(row.seen_at.is_some(), is_listed, "{row:?}");
         }
         assert!(rows.iter().any(|row| !row.sinks.is_empty()), "{rows:?}");
+    }
+
+    #[test]
+    fn a_token_that_is_gone_has_no_days_left() {
+        let record = fixture::gone();
+        let rows = TokenRow::of(&fixture::policy(), &record, fixture::now());
+        let told: Vec<_> = rows.iter().map(|row| row.told.expires.as_deref()).collect();
+        assert_eq!(told, [Some("gone"), Some("in 10 days")]);
+        assert_eq!(rows[0].expires_at, record.expires_at().map(rfc3339), "programs get the fact");
     }
 }

@@ -77,7 +77,7 @@ impl Engine {
                 None => return next,
                 Some(Ok(at)) => next = [next, at].into_iter().flatten().min(),
                 Some(Err(error)) => {
-                    tracing::error!(error = %error, "the work on a watched token ended by a defect: {error}");
+                    tracing::error!(error = %error, "bug in Scimitar, please report it: {error}");
                     next = [next, Some(self.clock.now() + AGAIN)].into_iter().flatten().min();
                 }
             }
@@ -94,7 +94,7 @@ impl Engine {
             Ok(next) => next,
             Err(error) => {
                 let (name, error) = (&watch.name, chain(&error));
-                tracing::warn!(watch = %name, error, "whether hooks know of the watched token {name} cannot be said: {error}");
+                tracing::warn!(watch = %name, error, "{name}: could not run the hooks for this watched token, retrying: {error}");
                 Some(self.clock.now() + AGAIN)
             }
         }
@@ -122,7 +122,7 @@ impl Engine {
         // One that cannot be given back ends by itself.
         let released = self.ledger.release(&claim).await;
         if let Err(error) = released {
-            tracing::debug!(watch = %watch.name, error = chain(&error), "the claim was not given back");
+            tracing::debug!(watch = %watch.name, error = chain(&error), "could not release the claim");
         }
         told
     }
@@ -184,11 +184,11 @@ impl Engine {
         let (name, now) = (&watch.name, self.clock.now());
         match ran.outcome {
             Ok(()) => {
-                tracing::info!(watch = %name, hook = %hook, "{name}: the hook {hook} was told ({})", message.event());
+                tracing::info!(watch = %name, hook = %hook, "{name}: hook {hook} ran ({})", message.event());
                 record.told(hook, notice, now);
             }
             Err(fault) => {
-                tracing::warn!(watch = %name, hook = %hook, class = fault.class.as_str(), error = %fault, "{name}: the hook {hook} failed: {fault}");
+                tracing::warn!(watch = %name, hook = %hook, class = fault.class.as_str(), error = %fault, "{name}: hook {hook} failed: {fault}");
                 let trouble = failure(notice, fault, now, watch.salt());
                 record.failed(hook, notice.number, &trouble);
             }

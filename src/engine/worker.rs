@@ -8,11 +8,13 @@ use tokio_util::sync::CancellationToken;
 pub use crate::rotation::request::RotationRequest;
 
 use super::{
+    outages::Services,
     pool::{Lane, Pool},
     progress::Progress,
 };
 use crate::{
     clock::{Clock, Entropy, Timestamp},
+    error::Fault,
     hook::Hooks,
     ledger::Ledger,
     probe::ScimProbe,
@@ -24,7 +26,7 @@ use crate::{
     },
     sink::{Place, Sink},
     telemetry::{audit::Audit, metrics::Metrics},
-    token::TokenId,
+    token::{SinkName, TokenId},
 };
 
 /// How long a claim lasts without being renewed. Renewed every third of it, and before each side effect.
@@ -43,6 +45,30 @@ pub trait Reopen: fmt::Debug + Send + Sync {
     fn reopen(&self, place: &Place) -> Option<Arc<dyn Sink>>;
 }
 
+/// Where the tokens of one connection go. Sinks that know nothing from one call to the next are opened when
+/// it is attended to: very many connections may be configured, and few are attended to at a time.
+pub trait Places: fmt::Debug + Send + Sync {
+    /// The labels of the sinks.
+    fn names(&self) -> Vec<SinkName>;
+
+    /// Opens the sinks, in the order of the policy.
+    ///
+    /// # Errors
+    /// When a place cannot be one. Whoever made this has opened all of them once.
+    fn open(&self) -> Result<Vec<Arc<dyn Sink>>, Fault>;
+}
+
+/// Sinks that are open already.
+impl Places for Vec<Arc<dyn Sink>> {
+    fn names(&self) -> Vec<SinkName> {
+        self.iter().map(|sink| sink.place().sink.clone()).collect()
+    }
+
+    fn open(&self) -> Result<Vec<Arc<dyn Sink>>, Fault> {
+        Ok(self.clone())
+    }
+}
+
 /// All that one connection's rotation talks to.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -53,7 +79,7 @@ pub struct Connection {
     /// Who proves them.
     pub probe: Arc<dyn ScimProbe>,
     /// Where they go.
-    pub sinks: Vec<Arc<dyn Sink>>,
+    pub places: Arc<dyn Places>,
     /// For places that left the policy.
     pub reopen: Arc<dyn Reopen>,
     /// Who is told what happens.
@@ -64,8 +90,7 @@ impl Connection {
     /// What its work depends on.
     #[must_use]
     pub fn lane(&self) -> Lane {
-        let sinks = self.sinks.iter().map(|sink| sink.place().sink.clone());
-        Lane::new(self.policy.key.tenant.clone(), sinks)
+        Lane::new(self.policy.key.tenant.clone(), self.places.names())
     }
 }
 
@@ -129,10 +154,14 @@ pub struct Engine {
     pub metrics: Metrics,
     /// Where each step is noted for those who look back.
     pub audit: Arc<dyn Audit>,
+    /// Who asks for what is done, where a person does: for the history.
+    pub person: Option<String>,
     /// What people see of it while it goes on.
     pub progress: Arc<dyn Progress>,
     /// Who may begin, so that nobody waits for a stranger.
     pub pool: Pool,
+    /// What is down.
+    pub services: Services,
     /// How long a request to a provider may take (`[engine] request_timeout`).
     pub request_timeout: Duration,
 }

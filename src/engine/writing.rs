@@ -64,7 +64,7 @@ impl Run<'_> {
         let mut writing = Writing::new(id.clone(), plan, self.now());
         let until = self.time_to_write();
         if until.is_some_and(|until| until - self.now() < ENOUGH) && self.is_first_try() {
-            let words = "the call has not enough time left (--timeout); the next rotation tries it";
+            let words = "this call does not have enough time left (--timeout); the next rotation tries again";
             writing.skip(words.to_owned());
             return self.proved(writing);
         }
@@ -74,7 +74,7 @@ impl Run<'_> {
                 Removal::Failed(answer) => return Ok(answer),
                 Removal::Stuck(fault) => {
                     writing.skip(format!(
-                        "no other throw-away user is created while {} could not be deleted: {}",
+                        "no new throw-away user is created until {} is deleted, which failed: {}",
                         left.name, fault.detail
                     ));
                     return self.proved(writing);
@@ -86,13 +86,13 @@ impl Run<'_> {
         let earlier = left.is_some();
         let name = left.unwrap_or_else(|| plan.user.clone());
         let announced = ProbeUserEvent::Announced { name: name.clone(), at: self.now() };
-        let why = format!("{id} is proven with the throw-away user {name}");
+        let why = format!("proving {id} with the throw-away user {name}");
         self.of_user(announced, &why)?;
         let answer = self.act(&door, &UserAct::Create(name.clone())).await?;
         match user_created(&name, earlier, answer) {
             Created::Made(made) => {
                 writing.made();
-                let why = format!("the throw-away user {name} is created");
+                let why = format!("the throw-away user {name} was created");
                 self.of_user(ProbeUserEvent::Made(made.clone()), &why)?;
                 let left = self.record().probe_user.clone();
                 let left = left.unwrap_or_else(|| ProbeUser::new(name.clone(), self.now()));
@@ -314,7 +314,7 @@ impl Run<'_> {
         let event = answer::announced(&self.situation(), &door.id);
         match event {
             Some(event) => {
-                let why = format!("{} is proven by writing", door.id);
+                let why = format!("proving {} by writing", door.id);
                 self.lease.store(event, &why)
             }
             None => Ok(()),

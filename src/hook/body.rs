@@ -90,7 +90,7 @@ impl BodyTemplate {
             template.filled(fields, secrets).map_err(|problem| match problem {
                 Unfilled::Template(problem) => not_a_template(&problem),
                 Unfilled::NotJson { line, column } => format!(
-                    "it is not JSON once it is filled in (line {line}, column {column}); text stands in quotes: \"{{{{ why }}}}\""
+                    "it is not JSON once it is filled in (line {line}, column {column}); put text in quotes: \"{{{{ why }}}}\""
                 ),
             })?;
         }

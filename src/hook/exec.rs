@@ -53,7 +53,9 @@ impl Exec {
                 self.fault(Class::Terminal, Code::Io, words)
             }
             NotRun::Signals(error) => self.fault(Class::Transient, Code::Io, system_words(&error)),
-            NotRun::Unseen => self.fault(Class::Transient, Code::Io, "it ended before it was seen"),
+            NotRun::Unseen => {
+                self.fault(Class::Transient, Code::Io, "it ended before Scimitar could watch it")
+            }
         }
     }
 
@@ -68,7 +70,7 @@ impl Exec {
             },
             Ended::Late(how) => {
                 let words = format!(
-                    "it did not end within {} and was ended by {how}; `timeout` of the hook is how long it may take",
+                    "it did not end within {} and was killed by {how}; `timeout` of the hook sets the limit",
                     crate::clock::spelled(self.0.timeout)
                 );
                 Err(self.fault(Class::Transient, Code::Timeout, words))

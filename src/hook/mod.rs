@@ -134,10 +134,8 @@ impl Wired {
             return None;
         }
         let pause = (until - now).to_std().unwrap_or_default();
-        let words = format!(
-            "not begun: its last {} runs, for whatever connections, did not end in time",
-            hangs.count
-        );
+        let words =
+            format!("not started: its last {} runs, over all connections, timed out", hangs.count);
         let name = self.hook.name();
         Some(fault(name, Class::Transient, Code::Unavailable, words).retry_after(Some(pause)))
     }

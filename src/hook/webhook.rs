@@ -33,7 +33,8 @@ const PREFIX: &str = "whsec_";
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// Why a secret cannot be the value of a header.
-pub const NOT_A_HEADER: &str = "the secret holds what no header can hold, such as a line end";
+pub const NOT_A_HEADER: &str =
+    "the secret has characters that are not allowed in a header, such as a line end";
 
 /// How a webhook is reached.
 #[derive(Clone, Debug)]
@@ -59,7 +60,7 @@ pub struct SigningKey(hmac::Key);
 
 /// A secret that is no key; the words hold nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it must be whsec_ and 24 to 64 bytes in base64")]
+#[error("it must be whsec_ followed by 24 to 64 bytes in base64")]
 pub struct NotAKey;
 
 impl SigningKey {
@@ -168,8 +169,9 @@ impl Webhook {
         set("webhook-id", id.to_owned())?;
         if let Some(secret) = &self.settings.post.secret {
             let secret = self.read("its secret", secret).await?;
-            let key = SigningKey::try_new(&secret)
-                .map_err(|error| self.refused(format!("its secret is no signing key: {error}")))?;
+            let key = SigningKey::try_new(&secret).map_err(|error| {
+                self.refused(format!("its secret is not a signing key: {error}"))
+            })?;
             // When it is sent, not when it happened: receivers refuse what is minutes old.
             let now = self.clock.now().timestamp();
             set("webhook-timestamp", now.to_string())?;
@@ -186,16 +188,16 @@ impl Webhook {
             300..=399 => {
                 let to = reply.redirect().unwrap_or("another address");
                 let words = format!(
-                    "{host} answered {status}, a redirect to {to}, which is not followed: write that address into `url`"
+                    "{host} answered {status}, a redirect to {to}, which Scimitar does not follow: write that address into `url`"
                 );
                 (Class::Terminal, Code::Invalid, words)
             }
             408 | 429 => (Class::Transient, Code::Throttled, format!("{host} answered {status}")),
             401 | 403 => {
                 let ask = if signed {
-                    "does it have the same secret, and the right time?"
+                    "check that it has the same secret and the right time"
                 } else {
-                    "is the key in `url`, `headers` or `secrets` still valid?"
+                    "check that the key in `url`, `headers` or `secrets` is still valid"
                 };
                 (Class::Terminal, Code::Unauthorized, format!("{host} answered {status}: {ask}"))
             }
@@ -203,7 +205,7 @@ impl Webhook {
                 Class::Terminal,
                 Code::Invalid,
                 format!(
-                    "{host} answered 410: it wants no more; take the hook out of the configuration"
+                    "{host} answered 410: it no longer accepts events; remove the hook from the configuration"
                 ),
             ),
             400..=499 => (Class::Terminal, Code::Invalid, format!("{host} answered {status}")),

@@ -45,7 +45,7 @@ pub struct HttpSettings {
     pub proxy: Option<Url>,
     /// How long a request may take from its first step to the last byte of its answer.
     pub request_timeout: Duration,
-    /// What is said of ourselves, such as `scimitar/0.1.0`.
+    /// What is said of ourselves, such as `scimitar/0.2.0`.
     pub user_agent: String,
 }
 
@@ -304,7 +304,7 @@ impl Http {
             let mut value = HeaderValue::from_str(&text).map_err(|_| Unanswered {
                 sent: Sent::No,
                 code: Code::Invalid,
-                detail: "the token holds characters that no header may hold".to_owned(),
+                detail: "the token has characters that are not allowed in a header".to_owned(),
             })?;
             value.set_sensitive(true);
             headers.insert(header::AUTHORIZATION, value);
@@ -314,7 +314,8 @@ impl Http {
             let value = HeaderValue::from_str(kind).map_err(|_| Unanswered {
                 sent: Sent::No,
                 code: Code::Invalid,
-                detail: "the content type holds characters that no header may hold".to_owned(),
+                detail: "the content type has characters that are not allowed in a header"
+                    .to_owned(),
             })?;
             headers.insert(header::CONTENT_TYPE, value);
             builder = builder.body(body.to_vec());
@@ -438,7 +439,7 @@ impl Inner {
 fn check_proxy(proxy: &Url) -> Result<(), HttpError> {
     if !matches!(proxy.scheme(), "http" | "https") {
         return Err(HttpError::Proxy(format!(
-            "the scheme {}: is not spoken here: use http:// or https://",
+            "the scheme {}: is not supported: use http:// or https://",
             proxy.scheme()
         )));
     }

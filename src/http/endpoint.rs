@@ -20,7 +20,7 @@ const METADATA: [&str; 5] =
 pub enum NotAnEndpoint {
     /// Plain `http`, and not to this machine.
     #[error(
-        "http://{host} would send credentials in clear: use https, or http only to a loopback \
+        "http://{host} would send credentials unencrypted: use https, or http only to a loopback \
          address such as 127.0.0.1"
     )]
     InClear {
@@ -28,7 +28,7 @@ pub enum NotAnEndpoint {
         host: String,
     },
     /// Neither `http` nor `https`.
-    #[error("the scheme {scheme}: is not spoken here: use https")]
+    #[error("the scheme {scheme}: is not supported: use https")]
     Scheme {
         /// The scheme.
         scheme: String,
@@ -37,13 +37,13 @@ pub enum NotAnEndpoint {
     #[error("the URL names no host")]
     NoHost,
     /// A user name or password in the URL.
-    #[error("the URL for {host} holds a user name or password: take them out of it")]
+    #[error("the URL for {host} contains a user name or password: remove them")]
     UserInformation {
         /// Where it points to.
         host: String,
     },
     /// A `#fragment`, which is never sent.
-    #[error("the URL for {host} holds a fragment (#…): take it out")]
+    #[error("the URL for {host} contains a fragment (#…): remove it")]
     Fragment {
         /// Where it points to.
         host: String,

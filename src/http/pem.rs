@@ -87,7 +87,8 @@ pub fn identity(pem: &Secret) -> Result<Identity, String> {
 fn sections(text: &str) -> Result<Vec<Section<'_>>, BadPem> {
     let bad = |line, words: String| Err(BadPem { line: Some(line), words });
     if text.starts_with('\u{feff}') {
-        let words = "the file begins with a byte order mark (U+FEFF); store it without".to_owned();
+        let words =
+            "the file begins with a byte order mark (U+FEFF); save it without one".to_owned();
         return bad(1, words);
     }
     let mut sections = Vec::new();
@@ -110,10 +111,10 @@ fn sections(text: &str) -> Result<Vec<Section<'_>>, BadPem> {
                     sections.push(section);
                 }
                 Some(section) => {
-                    let words = format!("this ends a {label}, and a {} is open", section.label);
+                    let words = format!("this ends a {label}, but a {} was begun", section.label);
                     return bad(number, words);
                 }
-                None => return bad(number, format!("this ends a {label} that does not begin")),
+                None => return bad(number, format!("this ends a {label} that was not begun")),
             }
         } else if line.starts_with("-----") {
             return bad(number, "this line is cut short or damaged".to_owned());

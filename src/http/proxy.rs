@@ -13,12 +13,12 @@ const VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_pr
 const EXCEPTIONS: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
 /// How a proxy is written; what it holds of a password is never shown.
-const HOW: &str = "write http://proxy:3128, or http://USER:PASSWORD@proxy:3128 with what is \
-                       special in the password percent-encoded (a blank is %20)";
+const HOW: &str = "write http://proxy:3128, or http://USER:PASSWORD@proxy:3128 with special \
+                       characters in the password percent-encoded (a space is %20)";
 
 /// What is wrong with an entry of `NO_PROXY`, and how one is written.
 const NO_EXCEPTION: &str =
-    "lists something that is neither a host nor a network such as 10.0.0.0/8";
+    "contains something that is neither a host nor a network such as 10.0.0.0/8";
 const HOW_EXCEPTED: &str = "write a host as intern.example and a network as 10.0.0.0/8 or \
                             2001:db8::/32, with commas between them";
 
@@ -141,11 +141,11 @@ pub fn shown(proxy: &Url) -> String {
 pub fn parse(text: &str) -> Result<Url, &'static str> {
     let quotes = ['"', '\'', '`'];
     let trouble = if text.trim() != text {
-        Some("begins or ends with a blank")
+        Some("begins or ends with white space")
     } else if text.starts_with(quotes) || text.ends_with(quotes) {
-        Some("stands in quotes")
+        Some("is in quotes")
     } else if text.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c)) {
-        Some("holds a blank or an invisible character that is not percent-encoded")
+        Some("holds a space or an invisible character that is not percent-encoded")
     } else {
         None
     };
@@ -155,10 +155,10 @@ pub fn parse(text: &str) -> Result<Url, &'static str> {
     let plain = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = Url::parse(&plain).map_err(|_| "is not the URL of a proxy")?;
     if !matches!(url.scheme(), "http" | "https") {
-        return Err("has a scheme that is not spoken here");
+        return Err("has a scheme that is not supported");
     }
     if !url.has_host() || url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err("has something behind the proxy's host and port, or a character in its \
+        return Err("has something after the proxy's host and port, or a character in its \
                     password that is not percent-encoded");
     }
     Ok(url)
@@ -237,16 +237,16 @@ mod tests {
     #[test]
     fn a_variable_that_is_no_proxy_is_refused_and_never_shown() {
         for (value, words) in [
-            ("http://u:canary@proxy:3128 ", "begins or ends with a blank"),
-            ("\thttp://proxy:3128", "begins or ends with a blank"),
-            ("\"http://u:canary@proxy:3128\"", "stands in quotes"),
-            ("'http://proxy:3128'", "stands in quotes"),
+            ("http://u:canary@proxy:3128 ", "begins or ends with white space"),
+            ("\thttp://proxy:3128", "begins or ends with white space"),
+            ("\"http://u:canary@proxy:3128\"", "is in quotes"),
+            ("'http://proxy:3128'", "is in quotes"),
             ("http://u:can ary@proxy:3128", "that is not percent-encoded"),
             ("http://u:can\u{200b}ary@proxy:3128", "that is not percent-encoded"),
             ("http://u:can/ary@proxy:3128", "is not the URL of a proxy"),
             ("http://u:can#ary@proxy:3128", "is not the URL of a proxy"),
-            ("http://proxy:3128/canary", "has something behind the proxy's host and port"),
-            ("socks5://u:canary@proxy:1080", "has a scheme that is not spoken here"),
+            ("http://proxy:3128/canary", "has something after the proxy's host and port"),
+            ("socks5://u:canary@proxy:1080", "has a scheme that is not supported"),
             ("http://", "is not the URL of a proxy"),
         ] {
             for variable in VARIABLES {

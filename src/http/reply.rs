@@ -41,10 +41,10 @@ pub struct Unanswered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyLost {
     /// The connection ended inside it.
-    #[error("the answer broke off")]
+    #[error("the answer was cut off")]
     Cut,
     /// The rest did not come in time.
-    #[error("the answer did not come to its end in time")]
+    #[error("the answer did not end in time")]
     Slow,
     /// It is longer than [`LARGEST_BODY`].
     #[error("the answer is longer than 1 MiB")]
@@ -94,7 +94,7 @@ impl Reply {
             let what = match error.classify() {
                 Category::Io | Category::Syntax => "is not JSON",
                 Category::Eof => "ends in the middle of its JSON",
-                Category::Data => "is JSON of another shape than documented",
+                Category::Data => "is JSON with a different structure than documented",
             };
             format!("the answer {what} (line {}, column {})", error.line(), error.column())
         })

@@ -11,7 +11,10 @@ use super::{
     proxy,
     reply::{Sent, Unanswered},
 };
-use crate::error::{Code, chain};
+use crate::{
+    error::{Code, chain},
+    words::date,
+};
 
 /// How a request was to reach its service.
 #[derive(Clone, Copy, Debug)]
@@ -136,8 +139,8 @@ fn words(trouble: &CertificateError, host: &str, ca_file: Option<&Path>) -> Stri
     if matches!(trouble, CertificateError::UnknownIssuer) {
         return ca_file.map_or_else(
             || {
-                "its certificate is issued by an authority that this system does not know; where \
-                 a company's own authority stands behind it, name its PEM file in `ca_file`"
+                "its certificate is issued by an authority that this system does not know; if \
+                 it is a private authority, name its PEM file in `ca_file`"
                     .to_owned()
             },
             |file| {
@@ -150,13 +153,13 @@ fn words(trouble: &CertificateError, host: &str, ca_file: Option<&Path>) -> Stri
         );
     }
     if is("CaUsedAsEndEntity") {
-        return "its certificate is that of a certificate authority (CA:TRUE), which no service \
-                may show; have a certificate issued for it without that mark"
+        return "its certificate is that of a certificate authority (CA:TRUE), which a service \
+                must not present; have a certificate without that mark issued"
             .to_owned();
     }
     if is("EndEntityUsedAsCa") {
-        return "its certificate was issued by one that is not a certificate authority (CA:TRUE \
-                is missing); have it issued by one that is"
+        return "its certificate was issued by a certificate that is not an authority (CA:TRUE \
+                is missing); have it issued by an authority"
             .to_owned();
     }
     if is("UnsupportedSignatureAlgorithm")
@@ -168,24 +171,24 @@ fn words(trouble: &CertificateError, host: &str, ca_file: Option<&Path>) -> Stri
             .to_owned();
     }
     if matches!(trouble, CertificateError::BadSignature) {
-        return "the signature of its certificate does not fit, or is made with a key that is too \
-                weak (RSA under 2048 bits); have it issued again, and see that `ca_file` holds \
-                today's authority"
+        return "the signature of its certificate does not match, or was made with a key that is too \
+                weak (RSA under 2048 bits); have it issued again, and check that `ca_file` has \
+                the current authority"
             .to_owned();
     }
     if is("InvalidPurpose") || is("EkuError") {
-        return "its certificate is not meant for servers (extended key usage); have one issued \
-                that is"
+        return "its certificate is not meant for servers (extended key usage); have one for \
+                servers issued"
             .to_owned();
     }
     if matches!(trouble, CertificateError::Revoked) {
         return "its certificate was revoked by its authority; renew it there".to_owned();
     }
-    format!("its certificate is refused ({})", super::quote(&trouble.to_string(), &[]))
+    format!("its certificate is rejected ({})", super::quote(&trouble.to_string(), &[]))
 }
 
 fn day(at: UnixTime) -> String {
     let seconds = i64::try_from(at.as_secs()).ok();
     let at = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
-    at.map_or_else(|| "an unknown day".to_owned(), |at| at.format("%Y-%m-%d %H:%M UTC").to_string())
+    at.map_or_else(|| "an unknown day".to_owned(), date)
 }

@@ -97,8 +97,8 @@ fn table(text: &mut String, connection: &Connection<'_>) -> std::fmt::Result {
     if tokens.len() > 1 {
         writeln!(
             text,
-            "# More than one token: keep the one in use. A provider that allows two has no slot for a \
-             rotation until the other is revoked."
+            "# More than one token: keep the one in use. A provider that allows two tokens has no free slot \
+             for a rotation until the other is revoked."
         )?;
     }
     writeln!(text, "[[connections]]")?;
@@ -119,9 +119,9 @@ fn table(text: &mut String, connection: &Connection<'_>) -> std::fmt::Result {
     // Terraform and Pulumi cannot ask for a life.
     let expires = super::KINDS.iter().any(|of| of.word == *kind && of.shortest_life.is_some());
     let (key, what) = if expires {
-        ("token_lifetime", "life of new tokens")
+        ("token_lifetime", "the lifetime of new tokens")
     } else {
-        ("max_age", "then replaced")
+        ("max_age", "the age at which a token is replaced")
     };
     writeln!(text, "{key} = \"90d\"   # {what}; your choice")?;
     writeln!(
@@ -149,7 +149,7 @@ fn steps(
     writeln!(text, "#")?;
     writeln!(
         text,
-        "# 2. Put the tables above into the configuration, then: scimitar check --online"
+        "# 2. Add the tables above to the configuration, then: scimitar check --online"
     )?;
     writeln!(text, "#")?;
     writeln!(
@@ -163,7 +163,7 @@ fn steps(
     writeln!(text, "#")?;
     writeln!(
         text,
-        "# 4. Hand the tokens over. One that a sink holds becomes the current token; another one is\n\
+        "# 4. Hand the tokens over. One that a sink holds becomes the current token; any other is\n\
          #    retired by the policy, once clients use the new one:\n\
          #      scimitar adopt --all-from {}\n\
          #    or one by one:",
@@ -181,7 +181,7 @@ fn steps(
     writeln!(text, "#")?;
     writeln!(
         text,
-        "# 5. Until its token is revoked, whoever reads that state, an older version of it or a backup\n\
+        "# 5. Until its token is revoked, anyone who reads that state, an older version of it or a backup\n\
          #    has the value. `scimitar status` shows when it is revoked."
     )
 }

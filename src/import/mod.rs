@@ -170,7 +170,9 @@ impl Resource<'_> {
         let secret =
             |text: &str| value.is_some_and(|value| text.contains(value)) || has_a_value(text);
         if secret(&self.address) || secret(&self.label) {
-            return Err("one whose address holds a token's value, so it is not shown".to_owned());
+            return Err(
+                "a resource whose address contains a token's value, so it is not shown".to_owned()
+            );
         }
         let wrong = |what: &str| format!("{}: {what}", self.address);
         let id = self.text(managed.token).ok_or_else(|| wrong("it has no token id"))?;

@@ -20,7 +20,7 @@ pub(super) fn read(document: &Value) -> Result<State, String> {
         (None, Some(latest)) => (latest, "Pulumi checkpoint"),
         (None, None) => {
             return Err(
-                "this is no state of Pulumi: give what `pulumi stack export` prints".to_owned()
+                "this is not a Pulumi state: use the output of `pulumi stack export`".to_owned()
             );
         }
     };
@@ -28,7 +28,7 @@ pub(super) fn read(document: &Value) -> Result<State, String> {
     if version != Some(3) && version != Some(4) {
         return Err(
             "versions 3 and 4 of Pulumi's state can be read: `pulumi stack export` of a newer \
-                    program prints one"
+                    Pulumi prints version 3"
                 .to_owned(),
         );
     }

@@ -35,16 +35,14 @@ pub(super) fn read(document: &Value) -> Result<State, String> {
         Some(3) => version_3(document, &mut state)?,
         Some(version) if document.get("lineage").is_some() || document.get("serial").is_some() => {
             return Err(format!(
-                "this is version {version} of Terraform's state; versions 3 and 4 can be read, and what \
-                 `terraform show -json` prints"
+                "this is version {version} of Terraform's state; versions 3 and 4 can be read, and the \
+                 output of `terraform show -json`"
             ));
         }
         Some(_) | None => {
-            return Err(
-                "this is no state of Terraform: give its .tfstate file, or what `terraform \
-                        show -json` or `terraform state pull` prints"
-                    .to_owned(),
-            );
+            return Err("this is not a Terraform state: use its .tfstate file, or the output \
+                        of `terraform show -json` or `terraform state pull`"
+                .to_owned());
         }
     }
     Ok(state)

@@ -180,7 +180,7 @@ fn what_is_no_state_is_refused_with_the_way_out() {
         (Tool::Terraform, json!({ "encrypted_data": "x", "serial": 1 }), "tofu show -json"),
         (Tool::Terraform, json!({ "version": 5, "serial": 1 }), "version 5"),
         (Tool::Terraform, json!({ "version": 4 }), "no list of resources"),
-        (Tool::Terraform, json!([1]), "no state of Terraform"),
+        (Tool::Terraform, json!([1]), "not a Terraform state"),
         (Tool::Pulumi, json!({ "version": 4, "resources": [] }), "pulumi stack export"),
         (Tool::Pulumi, json!({ "version": 9, "deployment": {} }), "versions 3 and 4"),
     ] {
@@ -263,11 +263,11 @@ fn a_value_in_the_wrong_place_is_not_shown() {
         (with("connection_id", json!(VALUE)), "connection id is not valid"),
         (with("connection_id", json!(of_another)), "connection id is not valid"),
         (with("scopes", json!(["get:users", VALUE])), "scopes is not valid"),
-        (named("name", VALUE), "address holds a token's value"),
-        (named("module", &format!("module.{VALUE}")), "address holds a token's value"),
+        (named("name", VALUE), "address contains a token's value"),
+        (named("module", &format!("module.{VALUE}")), "address contains a token's value"),
         (
             version_4(&json!([{ "index_key": of_another, "attributes": attributes() }])),
-            "address holds a token's value",
+            "address contains a token's value",
         ),
     ] {
         let read = read_of(Tool::Terraform, &state).unwrap();

@@ -78,7 +78,7 @@ impl Credential {
             Kept::Here(source) => source.read().map_err(terminal),
             Kept::In(stores, secret) => {
                 let store = stores.get(&secret.sink).ok_or_else(|| {
-                    terminal(format!("[sinks.{}] keeps no secrets for others", secret.sink))
+                    terminal(format!("[sinks.{}] cannot supply secrets", secret.sink))
                 })?;
                 let read = store.secret(&secret.location).await;
                 // A read changes nothing: one whose answer was lost is repeated.

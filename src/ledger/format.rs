@@ -61,8 +61,8 @@ fn failing(record: &serde_json::Map<String, Value>) -> Option<Value> {
 pub enum FormatError {
     /// A newer version wrote it.
     #[error(
-        "a record has schema {schema}, and this version reads no newer one than {SCHEMA}: \
-         run the version that wrote it, or a newer one"
+        "a record has schema {schema}, and this version reads schemas up to {SCHEMA}: run \
+         the version that wrote it, or a newer one"
     )]
     Newer {
         /// Its schema.
@@ -77,7 +77,7 @@ pub enum FormatError {
         detail: String,
     },
     /// It is not of this version's schema, and would be unreadable for everyone.
-    #[error("a record of schema {schema} was to be written by a version that writes {SCHEMA}")]
+    #[error("this version writes schema {SCHEMA} and cannot write a record of schema {schema}")]
     NotOurs {
         /// Its schema.
         schema: u32,
@@ -134,7 +134,7 @@ pub fn decode(text: &str) -> Result<Record, FormatError> {
         .and_then(|schema| schema.checked_sub(1))
         .and_then(|done| UPGRADES.get(done..))
         .ok_or_else(|| FormatError::Unreadable {
-            detail: format!("there has never been a schema {schema}"),
+            detail: format!("schema {schema} does not exist"),
         })?;
     let document: Value = serde_json::from_str(text).map_err(unreadable)?;
     let document = steps.iter().fold(document, |older, step| step(older));

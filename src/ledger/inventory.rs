@@ -5,11 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    clock::{Timestamp, rfc3339},
-    provider::connections::Found,
-    token::ConnectionId,
-};
+use crate::{clock::Timestamp, provider::connections::Found, token::ConnectionId, words::date};
 
 /// So many may vanish at once, whatever their share.
 const FEW: usize = 3;
@@ -71,12 +67,12 @@ impl Held {
     pub fn words(&self, provider: &str) -> String {
         format!(
             "{} of the {} connections discovered at {provider} are missing from its list, or no \
-             [[discover]] matches them any more, since {}: nothing is added or let go there until an \
-             operator decides. `scimitar discover {provider}` shows which; if that is right: `scimitar \
-             discover {provider} --accept`",
+             [[discover]] matches them any more, since {}: Scimitar adds and removes no connection there until an \
+             operator decides. `scimitar discover {provider}` shows them. If this is correct, accept the \
+             list: `scimitar discover {provider} --accept`",
             self.gone,
             self.of,
-            rfc3339(self.since)
+            date(self.since)
         )
     }
 }

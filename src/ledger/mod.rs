@@ -1,6 +1,7 @@
 //! The ledger: what was written down before each side effect, who may act, and when to wake.
 
 pub mod format;
+pub mod history;
 pub mod inventory;
 pub mod moving;
 pub mod postgres;
@@ -24,7 +25,7 @@ use crate::{
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The claim is gone, or the record was written by another: touch nothing else.
-    #[error("another worker has taken the connection over")]
+    #[error("another worker has taken over the connection")]
     ClaimLost,
     /// It cannot be reached or written now (locked, read-only, full): nothing is known to have changed.
     #[error("the ledger {url} cannot be used now: {detail}")]
@@ -115,6 +116,14 @@ pub struct Entry {
     pub event: String,
     /// What happened and why, in words; no secret.
     pub words: String,
+}
+
+impl Entry {
+    /// Something was looked at, and stayed as it was. Of several such lines, the first one counts them.
+    #[must_use]
+    pub fn checked(at: Timestamp) -> Self {
+        Self { at, event: history::CHECKED.to_owned(), words: history::counted(1) }
+    }
 }
 
 /// How many of a tenant's connections lost their current token lately, by the latest look at each.
@@ -348,7 +357,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         _tenant: &Tenant,
         _inventory: &Inventory,
     ) -> Result<(), LedgerError> {
-        let detail = "it keeps no lists of connections".to_owned();
+        let detail = "it does not store lists of connections".to_owned();
         Err(LedgerError::Unavailable { url: self.id().to_string(), detail })
     }
 
@@ -373,7 +382,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         _name: &ConnectionName,
         _record: &WatchRecord,
     ) -> Result<(), LedgerError> {
-        let detail = "it keeps nothing of watched tokens".to_owned();
+        let detail = "it does not store watched tokens".to_owned();
         Err(LedgerError::Unavailable { url: self.id().to_string(), detail })
     }
 

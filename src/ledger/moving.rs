@@ -29,12 +29,12 @@ pub struct Row {
 }
 
 /// Why a ledger is not emptied, though it could be when it was looked at.
-pub(super) const NOT_EMPTY: &str = "it was taken into use a moment ago, or another `scimitar state copy` \
-    filled it: nothing in it was changed; run this again to see which";
+pub(super) const NOT_EMPTY: &str = "a process began to use it just now, or another `scimitar state copy` filled \
+    it: nothing in it was changed; run this again to see which";
 
 /// Why a ledger is not filled any further.
 pub(super) const NOT_OURS: &str = "another `scimitar state copy` has taken it over: nothing is lost, and \
-    this one stops; run it again if the other one does not finish";
+    this run stops; run it again if the other one does not finish";
 
 /// What is kept beside the connections: one document a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,11 +68,11 @@ impl Standing {
         match self {
             Self::Empty | Self::InUse => None,
             Self::MovedTo(there) => {
-                Some(format!("it was moved to {there}: set [state] url to that"))
+                Some(format!("it was moved to {there}: set [state] url to the new address"))
             }
             Self::FilledFrom(there) => Some(format!(
-                "it is not filled from {there} yet: run `scimitar state copy` again, which goes on with \
-                 it"
+                "it is not filled from {there} yet: run `scimitar state copy` again to \
+                 continue"
             )),
         }
     }
@@ -197,21 +197,24 @@ impl fmt::Display for Moved {
 pub async fn transfer(from: &dyn Movable, to: &dyn Movable) -> Result<Moved, MoveError> {
     let sealed = match from.standing().await? {
         Standing::Empty => {
-            return Err(MoveError::Refused(format!("{} holds nothing to move", from.url())));
+            return Err(MoveError::Refused(format!(
+                "{} is empty: there is nothing to move",
+                from.url()
+            )));
         }
         Standing::InUse => false,
         Standing::MovedTo(there) if there == to.url() => true,
         Standing::MovedTo(there) => {
             return Err(MoveError::Refused(format!(
-                "{} was moved to {there} before: move that one, or, if it is lost for good, make this \
-                 one of use again with `scimitar state reopen {}`",
+                "{} was already moved to {there}: move that ledger, or, if it is lost for good, reopen this \
+                 one with `scimitar state reopen {}`",
                 from.url(),
                 from.url()
             )));
         }
         Standing::FilledFrom(there) => {
             return Err(MoveError::Refused(format!(
-                "{} is not filled yet: finish that with `scimitar state copy {there} {}`",
+                "{} is not filled yet: finish with `scimitar state copy {there} {}`",
                 from.url(),
                 from.url()
             )));
@@ -224,15 +227,15 @@ pub async fn transfer(from: &dyn Movable, to: &dyn Movable) -> Result<Moved, Mov
         Standing::MovedTo(there) if there == from.url() && to.id() == from.id() => {}
         Standing::InUse if sealed && to.id() == from.id() => {
             return Err(MoveError::Refused(format!(
-                "{} was moved to {} before; that one is in use",
+                "{} was already moved to {}, which is in use",
                 from.url(),
                 to.url()
             )));
         }
         Standing::InUse | Standing::MovedTo(_) | Standing::FilledFrom(_) => {
             return Err(MoveError::Refused(format!(
-                "{} holds another ledger, which would be lost: name an empty database or a file that \
-                 is not there",
+                "{} contains another ledger, which would be lost: name an empty database or a new \
+                 file",
                 to.url()
             )));
         }

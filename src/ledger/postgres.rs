@@ -163,7 +163,7 @@ impl PostgresLedger {
 
     fn writes(&self) -> Result<(), LedgerError> {
         if self.looks {
-            let detail = "it was opened for looking only".to_owned();
+            let detail = "it was opened read-only".to_owned();
             return Err(of(&self.pool, Failure::Unavailable(detail)));
         }
         Ok(())
@@ -392,7 +392,7 @@ impl Ledger for PostgresLedger {
             Ok(())
         });
         if let Err(error) = asked.await {
-            tracing::debug!(%error, "the database did not tell its time");
+            tracing::debug!(%error, "the database did not return its time");
         }
     }
 

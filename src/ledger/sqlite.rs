@@ -126,7 +126,9 @@ impl SqliteLedger {
                 let thread = std::thread::Builder::new()
                     .name("ledger".to_owned())
                     .spawn(move || writer.work(&waiting))
-                    .map_err(|error| Failure::Unavailable(format!("no thread for it: {error}")))?;
+                    .map_err(|error| {
+                        Failure::Unavailable(format!("could not start its thread: {error}"))
+                    })?;
                 Ok(Self::new(path, id, Access::Write(Some((calls, thread)))))
             })
             .map_err(|failure| failure.of(&url(path)))
@@ -181,7 +183,7 @@ impl SqliteLedger {
             Access::Write(Some((calls, _))) => calls,
             Access::Write(None) => return Err(unfinished(&self.url)),
             Access::Look => {
-                let detail = "it was opened for looking only".to_owned();
+                let detail = "it was opened read-only".to_owned();
                 return Err(Failure::Unavailable(detail).of(&self.url));
             }
         };
@@ -286,7 +288,7 @@ impl Ledger for SqliteLedger {
     async fn release(&self, claim: &Claim) -> Result<(), LedgerError> {
         let claim = claim.clone();
         self.write_down(Durability::Soon, move |connection, hold| {
-            rows::release(connection, &claim, hold.holder)
+            rows::release(connection, &claim, hold)
         })
         .await
     }
@@ -316,7 +318,7 @@ impl Ledger for SqliteLedger {
             let version = rows::store(connection, &claim, version, &record, &entries, hold)?;
             match then {
                 Then::Renew(lease) => rows::renew(connection, &claim, lease, hold)?,
-                Then::Release => rows::release(connection, &claim, hold.holder)?,
+                Then::Release => rows::release(connection, &claim, hold)?,
             }
             Ok(version)
         })

@@ -72,7 +72,7 @@ impl ScimProbe for ScimClient {
             200 => Err(answer.fault(
                 Class::Terminal,
                 Code::Invalid,
-                "; it answers without credentials, so that nothing can be proven there",
+                "; it answers without credentials, so a token cannot be proven there",
             )),
             _ => Err(answer.inconclusive()),
         }
@@ -112,9 +112,9 @@ impl ScimAnswer {
         match self.reply.status {
             300..=399 => {
                 let way_out = format!(
-                    ", a redirect to {}, which is not followed: credentials go only where they \
-                     are meant for",
-                    self.reply.redirect().unwrap_or("an unknown place")
+                    ", a redirect to {}, which Scimitar does not follow: credentials are sent only to \
+                     the configured host",
+                    self.reply.redirect().unwrap_or("an unknown address")
                 );
                 self.fault(Class::Terminal, Code::Invalid, &way_out)
             }

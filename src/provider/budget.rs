@@ -220,7 +220,7 @@ impl Budget {
             () = self.in_time() => Err("it did not answer in time".to_owned()),
         };
         if let Err(detail) = asked {
-            tracing::debug!(%tenant, "the other replicas were not told of the pause: {detail}");
+            tracing::debug!(%tenant, "the other replicas did not learn of the pause: {detail}");
         }
     }
 
@@ -237,7 +237,7 @@ impl Budget {
         let told = self.lock().told_of(answer, wanted, urgency, self.clock.now());
         drop(asking);
         if let Some(detail) = told {
-            tracing::warn!(%tenant, "the requests to {tenant} are not counted together with those of other replicas now, so its limit may be met: {detail}");
+            tracing::warn!(%tenant, "the requests to {tenant} are currently not counted together with those of other replicas, so its limit may be reached: {detail}");
         }
     }
 

@@ -184,7 +184,7 @@ impl Caller {
             permit = self.budget.take_unless_closed(urgency, LONGEST_WAIT) => {
                 permit.map_err(|Closed { pause }| {
                     let detail = format!(
-                        "{} asked for a pause, of which {} s are left; nothing was sent",
+                        "{} asked for a pause; {} s of it are left; nothing was sent",
                         self.account,
                         pause.as_secs_f64().ceil()
                     );
@@ -200,10 +200,8 @@ impl Caller {
     /// A change that is sent long after it was decided on would act on old knowledge, and nobody waits
     /// for a list without knowing how long.
     fn too_late(&self, operation: &Operation) -> Fault {
-        let detail = format!(
-            "the request budget of {} had no room for it in time; nothing was sent",
-            self.account
-        );
+        let detail =
+            format!("the request budget of {} was used up; nothing was sent", self.account);
         operation.fault(Class::Transient, Code::Throttled, detail)
     }
 

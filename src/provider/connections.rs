@@ -53,11 +53,11 @@ impl Pages {
         }
         let Some(next) = next.filter(|next| !next.is_empty()) else { return Ok(None) };
         if !self.cursors.insert(next.clone()) {
-            return Err("its pages lead in a circle");
+            return Err("its pages form a loop");
         }
         self.barren = if self.found.len() > before { 0 } else { self.barren + 1 };
         if self.barren > BARREN || self.found.len() > MOST {
-            return Err("its pages do not come to an end");
+            return Err("its pages do not end");
         }
         Ok(Some(next))
     }
@@ -84,17 +84,17 @@ mod tests {
             let next = pages.add(vec![found(nth), found(nth / 2)], Some(format!("{nth}")));
             assert_eq!(next, Ok(Some(format!("{nth}"))));
         }
-        assert_eq!(pages.add(Vec::new(), Some("7".to_owned())), Err("its pages lead in a circle"));
+        assert_eq!(pages.add(Vec::new(), Some("7".to_owned())), Err("its pages form a loop"));
         assert_eq!(pages.add(Vec::new(), None), Ok(None));
         assert_eq!(pages.all().len(), 50);
 
         let mut pages = Pages::default();
         let ended =
             (0..1000).find_map(|nth| pages.add(vec![found(0)], Some(nth.to_string())).err());
-        assert_eq!(ended, Some("its pages do not come to an end"));
+        assert_eq!(ended, Some("its pages do not end"));
 
         let mut pages = Pages::default();
         let many = (0..=MOST).map(found).collect();
-        assert_eq!(pages.add(many, Some("x".to_owned())), Err("its pages do not come to an end"));
+        assert_eq!(pages.add(many, Some("x".to_owned())), Err("its pages do not end"));
     }
 }

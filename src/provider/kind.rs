@@ -196,7 +196,7 @@ pub trait Declared: Comparable + fmt::Debug + Send + Sync {
     /// Why its connections cannot be listed, so that no policy can hold for those that match; `None`
     /// where they can.
     fn unlistable(&self) -> Option<&str> {
-        Some("this kind of provider has no list of its connections")
+        Some("this type of provider cannot list its connections")
     }
 
     /// The strategies that connections with SCIM have, as far as is known; empty where there are none.

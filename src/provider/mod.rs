@@ -116,7 +116,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// # Errors
     /// Anything but a list that is complete to its last page; also where a kind has no such list.
     async fn connections(&self, _wanted: &Wanted<'_>) -> Result<Vec<Found>, Fault> {
-        let detail = "this kind of provider has no list of them";
+        let detail = "this type of provider cannot list them";
         Err(Fault::new("list the connections", Class::Terminal, Code::Invalid, detail))
     }
 
@@ -152,7 +152,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
 }
 
 fn not_configurable(what: &str, connection: &ConnectionId) -> Fault {
-    let detail = "connections of this kind of provider have none that could be set";
+    let detail = "connections of this type of provider have no SCIM configuration that can be set";
     let operation = format!("{what} the SCIM configuration of {connection}");
     Fault::new(operation, Class::Terminal, Code::Invalid, detail)
 }

@@ -87,7 +87,7 @@ impl Operation {
         let name = name.iter().map(TokenName::as_str);
         let leaks = scopes.chain(name).chain([id.as_str()]).any(|text| made.value.is_in(text));
         if leaks {
-            return Err(self.unreadable(reply, "what it calls the new token holds its value"));
+            return Err(self.unreadable(reply, "the new token's id contains its value"));
         }
         Ok(made)
     }
@@ -125,12 +125,12 @@ impl Operation {
         self.fault(class, code, detail).retry_after(reply.retry_after())
     }
 
-    /// The fault of a redirect, which is not followed.
+    /// The fault of a redirect, which Scimitar does not follow.
     pub(super) fn redirected(&self, reply: &Reply) -> ((Class, Code), String) {
-        let target = reply.redirect().unwrap_or("an unknown place");
+        let target = reply.redirect().unwrap_or("an unknown address");
         let way_out = format!(
-            "a redirect to {target}, which is not followed: credentials go only where they are \
-             meant for; check where the provider's configuration points to"
+            "a redirect to {target}, which Scimitar does not follow: credentials are sent only to \
+             the configured host; check the addresses in the provider's configuration"
         );
         let class = if self.kind.changes_something() { Class::Ambiguous } else { Class::Terminal };
         ((class, Code::Invalid), way_out)

@@ -42,7 +42,7 @@ impl Gathered {
             // The earliest: nothing in the list is older than that.
             self.provider_time = page.provider_time;
         } else if page.total != self.total {
-            return Err("its list changed while it was read");
+            return Err("its list changed while Scimitar read it");
         } else if self.total.is_none() && page.is_last.is_none() {
             // It does not say how many there are, and this was asked for to make sure: nothing more,
             // or all of it once more, which is to say that it does not do pages.
@@ -64,8 +64,10 @@ impl Gathered {
             self.tokens.push(token);
         }
         match self.total {
-            Some(total) if total < self.tokens.len() => Err("its list is longer than it says"),
-            Some(total) if total > 0 && self.tokens.is_empty() => Err("its list leaves tokens out"),
+            Some(total) if total < self.tokens.len() => {
+                Err("its list is longer than the count that it reports")
+            }
+            Some(total) if total > 0 && self.tokens.is_empty() => Err("its list is missing tokens"),
             Some(_) | None => Ok(()),
         }
     }

@@ -58,7 +58,7 @@ impl Access {
         let token = Secret::new(token);
         let graphic = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
         if token.expose().is_empty() || !graphic {
-            return Err("the access token in the answer cannot be one");
+            return Err("the answer contains no valid access token");
         }
         let life = expires_in
             .and_then(serde_json::Value::as_f64)
@@ -152,7 +152,7 @@ impl Session {
                     return Err(fault);
                 };
                 // The cached token is good for a while yet: use it, and try again soon.
-                tracing::warn!(%provider, error = %fault, "{provider}: the access token could not be renewed; the old one is used on: {fault}");
+                tracing::warn!(%provider, error = %fault, "{provider}: access token renewal failed; still using the current one: {fault}");
                 state.renew_at = Some(renew_at(now, access.expires_at));
                 Ok(access)
             }

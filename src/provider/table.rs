@@ -89,19 +89,19 @@ pub(super) fn share(table: &Table<'_>) -> LimitShare {
 
 /// `base_url` of a service whose address follows from other keys, as JSON Schema.
 pub(super) fn base_url_shape() -> Schema {
-    const ABOUT: &str = "Where it is reached instead; http only to this machine. For a stand-in \
-                         such as `scimitar sandbox`.";
+    const ABOUT: &str = "Another address to reach it at; http only to this machine. For a \
+                         substitute such as `scimitar sandbox`.";
     guarded_url(ABOUT, "http://127.0.0.1:4400")
 }
 
 /// `rate_limit` and `share`, as JSON Schema.
 pub(super) fn limits(keys: Keys) -> Keys {
-    const LIMIT: &str = "The provider's request limit. Default: learnt from its answers, or as it \
-                         documents it; the sandbox's: none.";
-    const SHARE: &str = "How much of that limit is used, at most. Default: \"50%\".";
+    const LIMIT: &str = "The provider's request limit. Default: learnt from its answers, or its documented \
+                         limit; for the sandbox: none.";
+    const SHARE: &str = "How much of that limit Scimitar may use. Default: \"50%\".";
     let limit = shape::table(LIMIT)
-        .must("per_second", positive("Requests a second, in the long run.", 100_000.0, 16.0))
-        .must("burst", whole("Requests at once.", 1, 1_000_000, 50))
+        .must("per_second", positive("Sustained requests per second.", 100_000.0, 16.0))
+        .must("burst", whole("Size of a burst.", 1, 1_000_000, 50))
         .build();
     keys.may("rate_limit", limit).may("share", by_default("50%", shape::share(SHARE, "50%")))
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::why::Reason;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, stored};
 
 /// How things stand at the end of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,8 +31,10 @@ pub struct Decided {
     /// In words, with the way out where there is one.
     pub words: String,
     /// Since when it has stood so, for this reason.
+    #[serde(with = "stored")]
     pub since: Timestamp,
     /// When that ends by itself or is tried again, if it is.
+    #[serde(default, with = "stored")]
     pub until: Option<Timestamp>,
 }
 

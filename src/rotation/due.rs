@@ -11,8 +11,9 @@ use super::{
     schedule::Schedule,
 };
 use crate::{
-    clock::{ProviderTime, Told, rfc3339, spelled},
+    clock::{ProviderTime, Told, spelled},
     token::{ConnectionKey, Listed, Scopes},
+    words::date,
 };
 
 /// A connection is never minted for twice within its overlap, or within this where that is shorter.
@@ -78,7 +79,7 @@ pub fn mismatch(policy: &Policy, current: &Current) -> Option<Mismatch> {
                 );
                 let now = spelled(life.to_std().unwrap_or_default());
                 Mismatch::Replace(format!(
-                    "the token was asked for {had} and token_lifetime is {now} now"
+                    "the token was requested {had}, and token_lifetime is now {now}"
                 ))
             })
         }
@@ -120,6 +121,13 @@ fn ends_at(policy: &Policy, token: &Listed) -> Option<ProviderTime> {
     }
 }
 
+/// Whether a policy that was changed makes the token due: [`Due::policy_changed`] without the rest, and
+/// without the words.
+#[must_use]
+pub(super) fn is_policy_changed(policy: &Policy, record: &Record) -> bool {
+    record.unsatisfied_since.is_some() && next(policy, record).policy_changed
+}
+
 /// Says when the next rotation is due by the policy, without regard to slots and failures.
 #[must_use]
 pub fn next(policy: &Policy, record: &Record) -> Due {
@@ -135,10 +143,10 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
         return urgent("no token has been delivered yet");
     };
     if record.condemned.contains(&current.token.id) {
-        return urgent("the current token was declared leaked");
+        return urgent("the current token was reported as leaked");
     }
     if record.missing.as_ref().is_some_and(Missing::proves_gone) {
-        return urgent("the current token is gone at the provider");
+        return urgent("the current token no longer exists at the provider");
     }
 
     let token = &current.token;
@@ -166,7 +174,9 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
             (latest, "the token would expire before it is older than max_age".to_owned())
         }
         (None, Some(age), _) => (age, older_than(policy)),
-        (None, None, _) => (token.created_at, "every tick of the schedule is due".to_owned()),
+        (None, None, _) => {
+            (token.created_at, "the policy rotates at every tick of the schedule".to_owned())
+        }
     };
     // What has come not to satisfy the policy is due from when that was seen.
     let seen = record.unsatisfied_since;
@@ -179,7 +189,7 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     let (ripe, because) = changed.unwrap_or((ripe, because));
     let clamped = matches!((policy.terms.rotate_before, granted), (Some(Lead::Fixed(asked)), Some(granted)) if asked > granted / 2);
     let warning = clamped.then(|| {
-        "rotate_before is longer than half of the life that was granted; half of it is used"
+        "rotate_before is longer than half of the granted lifetime; half of the lifetime is used instead"
             .to_owned()
     });
 
@@ -217,17 +227,17 @@ pub fn next(policy: &Policy, record: &Record) -> Due {
     // With ticks alone there is no other moment at which it is due than the last one.
     let at = if ticks_alone { latest } else { ripe.min(latest) };
     let next = tick.map_or_else(
-        || "the schedule has no further tick".to_owned(),
-        |tick| format!("the next tick of the schedule is at {}, which is too late", rfc3339(tick)),
+        || "the schedule has no future tick".to_owned(),
+        |tick| format!("the next tick of the schedule is at {}, which is too late", date(tick)),
     );
     Due {
         at: Some(at.max(token.created_at)),
-        because: format!("the token expires at {} and {next}", rfc3339(until)),
+        because: format!("the token expires at {} and {next}", date(until)),
         urgent: false,
         cut_off: false,
         policy_changed,
         warning: Some(
-            "the token would expire before the next tick of the schedule: it is rotated outside of it".to_owned(),
+            "the token would expire before the next tick of the schedule: Scimitar rotates it outside the schedule".to_owned(),
         ),
     }
 }
@@ -288,19 +298,19 @@ fn older_than(policy: &Policy) -> String {
 fn less_left(policy: &Policy, token: &Listed, ends: Option<ProviderTime>) -> String {
     let lead = match policy.terms.rotate_before {
         Some(Lead::Fixed(lead)) => spelled(lead),
-        Some(Lead::Share(share)) => format!("{:.0}% of its life", share.get() * 100.0),
+        Some(Lead::Share(share)) => format!("{:.0}% of its lifetime", share.get() * 100.0),
         None => String::new(),
     };
-    let until = ends.map(rfc3339).unwrap_or_default();
+    let until = ends.map(date).unwrap_or_default();
     if ends != token.valid_until {
         let life = policy.terms.token_lifetime.map(spelled).unwrap_or_default();
         let longer = token.valid_until.map_or_else(
             || "never expires".to_owned(),
-            |until| format!("expires at {}", rfc3339(until)),
+            |until| format!("expires at {}", date(until)),
         );
         return format!(
-            "the token {longer}, and the policy gives it {life} (token_lifetime): it counts as if it ended at {until}, and less than rotate_before ({lead}) is left then"
+            "the token {longer}, and the policy allows {life} (token_lifetime): it is treated as expiring at {until}, with less than rotate_before ({lead}) left"
         );
     }
-    format!("the token expires at {until} and less than rotate_before ({lead}) is left then")
+    format!("the token expires at {until}, with less than rotate_before ({lead}) left")
 }

@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use super::{
     policy::{Capabilities, Lead, Policy, Retire, ScopePolicy, Share, Terms, USUAL_NOTICE},
     record::{
-        Cause, Current, Decided, Drift, Intent, Record, Retiring, Rotation, SinkState, Status,
-        Survey, Trouble, UnmanagedToken,
+        Cause, Current, Decided, Drift, Intent, Missing, Record, Retiring, Rotation, SinkState,
+        Status, Survey, Trouble, UnmanagedToken,
     },
     watch::Watch,
     why::Reason,
@@ -186,6 +186,17 @@ pub(crate) fn rotated() -> Record {
     record.tally.succeeded = 2;
     record.next_rotation = Some(now() + TimeDelta::days(20));
     record.wake_at = Some(now() + TimeDelta::seconds(59));
+    record
+}
+
+/// The new token was missed four minutes ago, because somebody deleted it at the provider. On paper it has 30
+/// days left.
+pub(crate) fn gone() -> Record {
+    let mut record = rotated();
+    record.current.as_mut().unwrap().token = token("tok_new", 20);
+    let first = there() - TimeDelta::minutes(4);
+    record.missing = Some(Missing { first, last: there(), refused: true });
+    record.survey.as_mut().unwrap().tokens.retain(|token| token.id != id("tok_new"));
     record
 }
 

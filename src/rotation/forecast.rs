@@ -10,11 +10,12 @@ use super::{
         Status, Step, Timeouts, Veto, decide_and_tell, wake_at,
     },
     event::{ConfigEvent, Event, PlaceEvent, ProbeUserEvent, RetiringEvent},
-    observe::{Held, Observed, SeenList, SeenSink, Staging},
+    observe::{Held, LAG, Observed, SeenList, SeenSink, Staging},
     policy::Policy,
     record::{Intent, Proof, Record},
     request::RotationRequest,
     scim_config::{ConfigChange, FoundConfig, Mapping, ScimConfig, SeenConfig, Standing},
+    tokens,
     uptake::Account,
     why::Reason,
 };
@@ -75,9 +76,7 @@ struct Ideal<'a> {
 pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
     let tokens = match &s.observed.list {
         Some(Ok(list)) => list.tokens.clone(),
-        Some(Err(_)) | None => {
-            s.record.survey.as_ref().map(|survey| survey.tokens.clone()).unwrap_or_default()
-        }
+        Some(Err(_)) | None => unlisted(s.record),
     };
     let mut ideal = Ideal {
         policy: s.policy,
@@ -127,8 +126,25 @@ pub fn forecast(s: &Situation<'_>, until: Timestamp) -> Forecast {
     Forecast { steps, first_rest, first_reason }
 }
 
+/// The tokens of a provider that could not be asked now: what it listed last, and what is too young to
+/// have been in that list.
+fn unlisted(record: &Record) -> Vec<Listed> {
+    let survey = record.survey.as_ref();
+    let listed = survey.iter().flat_map(|survey| &survey.tokens);
+    let mut all: Vec<Listed> = listed.cloned().collect();
+    for known in tokens::tokens(record) {
+        let is_young = survey
+            .is_none_or(|survey| survey.clock().to_host(known.token.created_at) > survey.at - LAG);
+        if is_young && all.iter().all(|token| token.id != known.token.id) {
+            all.push(known.token.clone());
+        }
+    }
+    all.retain(|token| !record.deleted.contains_key(&token.id));
+    all
+}
+
 /// What is true of a process that dies in a proof by writing.
-const WRITTEN: &str = "no sink has the new token, and the throw-away user may be there: the next start revokes the one and deletes the other, the current token stays in use";
+const WRITTEN: &str = "no sink has the new token, and the throw-away user may exist: the next start revokes the token and deletes the user; the current token stays in use";
 
 /// What stands for a configuration that nobody looked at.
 fn unasked() -> Fault {
@@ -191,20 +207,19 @@ impl Ideal<'_> {
                         "; GET the SCIM endpoint without credentials (401 or 403)"
                     }
                 };
-                Some((Some(format!("show every sink writable{asked}")), nothing))
+                Some((Some(format!("check that every sink is writable{asked}")), nothing))
             }
             Step::Mint(intent) => {
                 let life = self.mint(*intent)?;
-                let life = life
-                    .map_or_else(String::new, |life| format!(", life up to {} s", life.as_secs()));
+                let life = life.map_or_else(String::new, |life| {
+                    format!(", lifetime up to {} s", life.as_secs())
+                });
                 Some((
-                    Some(format!(
-                        "write the intent down, then create a token for {connection}{life}"
-                    )),
+                    Some(format!("record the intent, then create a token for {connection}{life}")),
                     if self.policy.capabilities.names {
-                        "perhaps a token exists whose value nobody has: the next start lists, knows it by its name and revokes it; one that appears later is still known"
+                        "a token may exist whose value nobody has: the next start lists, recognises it by its name and revokes it, even if it appears later"
                     } else {
-                        "perhaps a token exists whose value nobody has: the next start lists, knows it by its print and revokes it; one that appears later is still known"
+                        "a token may exist whose value nobody has: the next start lists, recognises it by its lifetime fingerprint and revokes it, even if it appears later"
                     },
                 ))
             }
@@ -258,14 +273,14 @@ impl Ideal<'_> {
                 self.observed.sinks.insert(place.clone(), self.seen(&place));
                 self.apply(begun)?;
                 Some((
-                    Some(format!("keep the token in {location} beside what its readers get")),
-                    "no reader has the new token: the next start reads it back there and goes on, or revokes it",
+                    Some(format!("stage the token in {location} beside the one that readers get")),
+                    "no reader has the new token: the next start reads it back and continues, or revokes it",
                 ))
             }
             Step::Forget(Forget { place, location, id, .. }) => {
-                let call = format!("take the labels of {id} off in {location}");
+                let call = format!("remove the labels of {id} in {location}");
                 self.apply(Event::Place { place, what: PlaceEvent::Forgotten { id } })?;
-                Some((Some(call), "what readers get is not touched: the next start does it again"))
+                Some((Some(call), "readers are not affected: the next start repeats it"))
             }
             Step::AskClient(AskClient { place, location, id, .. }) => {
                 let (at, account) = (self.now, Account::Uses);
@@ -284,7 +299,7 @@ impl Ideal<'_> {
                 self.promote(*promote)?;
                 Some((
                     Some(format!("write the token to {location} under compare-and-set")),
-                    "the next start asks the place which token it holds, then goes on with that value, or revokes the new token",
+                    "the next start reads which token the sink holds, then continues with that value, or revokes the new token",
                 ))
             }
             Step::Revoke(Revoke { id, .. }) => {
@@ -296,8 +311,10 @@ impl Ideal<'_> {
                 let what = RetiringEvent::Revoked { at: self.now };
                 self.apply(Event::Retiring { id: id.clone(), what })?;
                 Some((
-                    Some(format!("list and read every sink (the last look), then delete {id}")),
-                    "the token may be gone or not: the next start looks again and repeats the delete",
+                    Some(format!(
+                        "list tokens and read every sink (final check), then delete {id}"
+                    )),
+                    "the token may or may not be deleted: the next start checks again and repeats the delete",
                 ))
             }
             Step::Pause(until) => {
@@ -394,7 +411,7 @@ impl Ideal<'_> {
         }))?;
         Some((
             Some(call),
-            "the configuration may be changed or not: the next start reads it again and compares",
+            "the configuration may or may not be changed: the next start reads it again and compares",
         ))
     }
 
@@ -455,5 +472,29 @@ impl Ideal<'_> {
         let seen = self.seen(&place);
         self.observed.sinks.insert(place, seen);
         Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rotation::fixture;
+
+    #[test]
+    fn what_the_last_list_could_not_show_is_there_still() {
+        let known = |record: &Record| -> Vec<String> {
+            unlisted(record).iter().map(|token| token.id.to_string()).collect()
+        };
+        let mut record = fixture::rotated();
+        let survey = record.survey.as_mut().unwrap();
+        survey.tokens.retain(|token| token.id.as_str() == "tok_old");
+        assert_eq!(known(&record), ["tok_old", "tok_new"], "it was made after that list");
+        record.survey.as_mut().unwrap().at = fixture::now() + TimeDelta::hours(1);
+        assert_eq!(known(&record), ["tok_old"], "a later list would show it");
+        record.survey = None;
+        assert_eq!(known(&record), ["tok_new", "tok_old"]);
+        let old = TokenId::try_new("tok_old").unwrap();
+        record.deleted.insert(old, fixture::now());
+        assert_eq!(known(&record), ["tok_new"], "it was deleted since");
     }
 }

@@ -25,16 +25,16 @@ pub struct LocalSpan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotASpan {
     /// It is neither a date nor an interval.
-    #[error("it is no date and no interval of dates")]
+    #[error("it is neither a date nor an interval of dates")]
     Unreadable,
     /// The end is not after the beginning.
     #[error("it ends before it begins")]
     Backwards,
     /// The time zone is the policy's.
-    #[error("it names an offset from UTC; its times are those of `timezone`")]
+    #[error("it has a UTC offset; times are read in `timezone`")]
     Offset,
     /// A length instead of an end.
-    #[error("it names a length; both ends have to be dates or times")]
+    #[error("it has a duration; both ends must be dates or times")]
     Length,
 }
 

@@ -13,8 +13,9 @@ use super::{
     why::Reason,
 };
 use crate::{
-    clock::{ProviderTime, Told, rfc3339},
+    clock::{ProviderTime, Told},
     token::Listed,
+    words::date,
 };
 
 /// How often one hold may follow another before a moment is taken as it is.
@@ -66,16 +67,16 @@ pub fn start(policy: &Policy, record: &Record, due: &Due, now: ProviderTime) -> 
     };
     let words = &hold.words;
     let overruled = if due.cut_off {
-        Some(format!("readers are without a token that works, so it does not wait: {words}"))
+        Some(format!("readers have no working token, so the rotation does not wait: {words}"))
     } else {
         let mut used = used(record, &current.token);
         used.find_map(|token| {
             let until = token.valid_until.filter(|until| opens + reserve(token) > *until)?;
             let which = if token.id == current.token.id { "the token" } else { token.id.as_str() };
             Some(format!(
-                "{which} expires at {}, too soon after {} for it to wait: {words}",
-                rfc3339(until),
-                rfc3339(opens)
+                "{which} expires at {}, too soon after {} for the rotation to wait: {words}",
+                date(until),
+                date(opens)
             ))
         })
     };
@@ -88,6 +89,12 @@ pub fn start(policy: &Policy, record: &Record, due: &Due, now: ProviderTime) -> 
 /// The pause and the freeze that last at a moment.
 pub fn in_force(policy: &Policy, record: &Record, at: ProviderTime) -> impl Iterator<Item = Hold> {
     pause(record, at).into_iter().chain(freeze(policy, at))
+}
+
+/// The pause or the freeze that holds back what could be done at a moment, and when nothing does any more.
+#[must_use]
+pub fn held_at(policy: &Policy, record: &Record, at: ProviderTime) -> Option<(ProviderTime, Hold)> {
+    next_free(policy, record, at, false)
 }
 
 /// The tokens that readers use, as far as is known: the current one, and what somebody else put into a
@@ -142,8 +149,8 @@ fn freeze(policy: &Policy, at: ProviderTime) -> Option<Hold> {
     let span = policy.terms.freeze.at(at.as_told())?;
     let words = format!(
         "frozen by the policy (freeze) from {} until {}",
-        rfc3339(span.from),
-        rfc3339(span.until)
+        date(span.from),
+        date(span.until)
     );
     Some(Hold { reason: Reason::Freeze, until: ProviderTime::told(span.until), words })
 }
@@ -153,9 +160,7 @@ fn window(policy: &Policy, record: &Record, at: ProviderTime) -> Option<Hold> {
     let schedule = policy.terms.schedule.as_ref()?;
     let tick = ProviderTime::told(schedule.opens(at.as_told())?);
     let until = due::start(schedule, tick, &record.key);
-    let words = format!(
-        "outside of the windows of the schedule (window); the next one opens at {}",
-        rfc3339(tick)
-    );
+    let words =
+        format!("outside the schedule's windows (window); the next one opens at {}", date(tick));
     Some(Hold { reason: Reason::Window, until, words })
 }

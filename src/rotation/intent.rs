@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clock::{ProviderTime, Timestamp},
+    clock::{ProviderTime, Timestamp, stored},
     token::{Scopes, TokenId, TokenName},
 };
 
@@ -14,6 +14,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Intent {
     /// When it was written.
+    #[serde(with = "stored")]
     pub at: Timestamp,
     /// When the list was made that it rests on.
     pub listed_at: ProviderTime,
@@ -37,6 +38,7 @@ pub struct Intent {
     /// Why the rotation began.
     pub because: String,
     /// When the call that asked for it began, if a person did.
+    #[serde(default, with = "stored")]
     pub asked_at: Option<Timestamp>,
 }
 

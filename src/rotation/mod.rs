@@ -1,7 +1,9 @@
 //! The core: what happens next, and why. Pure: no I/O, no clock, no randomness.
 
 pub mod answer;
+pub mod awaited;
 pub mod backoff;
+pub mod changed;
 mod clocks;
 pub mod decide;
 pub mod decided;

@@ -169,6 +169,7 @@ impl Record {
             Some((work, LASTED, Cow::Borrowed(sink.trouble.as_ref()?)))
         });
         let cut_off = self.places().filter_map(|sink| {
+            // Ledgers hold it: it stays as it is, and nobody reads it.
             let work = format!("{} holds what is dead", sink.place.key);
             Some((work, TimeDelta::zero(), Cow::Owned(self.cut_off(sink)?)))
         });

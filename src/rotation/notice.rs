@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{backoff, noticed::Told, trouble::Trouble, why::Reason};
 use crate::{
-    clock::{ProviderTime, Timestamp, rfc3339},
+    clock::{ProviderTime, Timestamp},
     error::{Class, Code, Fault},
     token::{Digest, HookName, TokenId},
+    words::date,
 };
 
 /// A notice that a hook failed at for so long is given up.
@@ -346,17 +347,18 @@ impl Notices {
             let failing = hook.waiting.iter().filter_map(move |notice| {
                 let trouble = notice.trouble.as_ref()?;
                 Some(format!(
-                    "the hook {name} could not be told what happened at {} ({}: {}): {}; next try {}",
-                    rfc3339(notice.happening.at),
+                    "the hook {name} could not be told about the event of {} ({}: {}): {}; next try at {}",
+                    date(notice.happening.at),
                     notice.happening.occasion.as_str(),
                     notice.happening.words,
                     trouble.fault.detail,
-                    rfc3339(trouble.retry_at)
+                    date(trouble.retry_at)
                 ))
             });
             let missed = (hook.missed > 0).then(|| {
+                let events = if hook.missed == 1 { "event" } else { "events" };
                 format!(
-                    "the hook {name} will not be told of {} earlier event(s): it failed too long",
+                    "the hook {name} will not be told of {} earlier {events}, because it has failed for too long",
                     hook.missed
                 )
             });

@@ -13,9 +13,10 @@ use super::{
     uptake::{Offered, Uptake},
 };
 use crate::{
-    clock::{ProviderTime, Timestamp, rfc3339, spelled},
+    clock::{ProviderTime, Timestamp, spelled},
     error::Fault,
     token::{Listed, TokenId},
+    words::date,
 };
 
 /// Why what an operator asked for is not done.
@@ -83,7 +84,7 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<Done, NotDone> {
     let at = s.provider_shown();
     if let Some((location, generation)) = holder {
         if s.record.current.as_ref().is_some_and(|current| current.token.id == *id) {
-            return Err(NotDone::Already(format!("{id} is the current token already")));
+            return Err(NotDone::Already(format!("{id} is already the current token")));
         }
         let made = s.on_our_clock(token.created_at).min(s.now);
         let event = Event::TakenOver(Box::new(TakenOver {
@@ -110,12 +111,12 @@ pub fn adopt(s: &Situation<'_>, id: &TokenId) -> Result<Done, NotDone> {
     }
     if s.record.knows(id) {
         return Err(NotDone::Refused(format!(
-            "{id} is ours already: `scimitar explain {}` says what becomes of it",
+            "{id} is already managed by Scimitar: `scimitar explain {}` says what happens to it",
             s.record.name
         )));
     }
     Err(NotDone::Refused(format!(
-        "no sink holds {id}, so there is nothing to take over; `scimitar adopt {name} --token-id {id} --retire` makes it a previous token, which the policy retires, and `scimitar revoke {name} --token-id {id}` revokes it now",
+        "no sink holds {id}, so it cannot be taken over; `scimitar adopt {name} --token-id {id} --retire` makes it a previous token, which is retired according to the policy; `scimitar revoke {name} --token-id {id}` revokes it now",
         name = s.record.name
     )))
 }
@@ -129,7 +130,7 @@ pub fn take_over(s: &Situation<'_>, id: &TokenId) -> Result<Done, NotDone> {
     if s.record.retiring.iter().any(|retiring| retiring.token.id == *id) {
         let name = &s.record.name;
         let words =
-            format!("{id} is on its way out already: `scimitar explain {name}` says until when");
+            format!("{id} is already being retired: `scimitar explain {name}` says until when");
         return Err(NotDone::Already(words));
     }
     let held = s.record.places().any(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id));
@@ -156,26 +157,26 @@ pub fn retire(s: &Situation<'_>, id: &TokenId) -> Result<Done, NotDone> {
         s.record.places().find(|sink| s.held(&sink.place.key).and_then(Held::id) == Some(id));
     if let Some(sink) = held {
         return Err(NotDone::Refused(format!(
-            "{} holds {id}: a token that readers get is not retired; `scimitar adopt {} --token-id {id}` takes it over",
+            "{} holds {id}: a token that readers get cannot be retired; `scimitar adopt {} --token-id {id}` takes it over",
             sink.place.location, s.record.name
         )));
     }
     if let Some((sink, other)) = held_beside(s, id) {
         return Err(NotDone::Refused(format!(
-            "{} holds {id} {}: a token that readers may get is not retired; let them take it from where it is delivered, and remove it there first",
+            "{} holds {id} {}: a token that readers may get cannot be retired; first change them to read the delivered token, and remove this one there",
             sink.place.location,
             other.place()
         )));
     }
     if s.record.knows(id) {
         return Err(NotDone::Refused(format!(
-            "{id} is ours already: `scimitar explain {}` says what becomes of it",
+            "{id} is already managed by Scimitar: `scimitar explain {}` says what happens to it",
             s.record.name
         )));
     }
     if s.record.current.is_none() {
         return Err(NotDone::Refused(format!(
-            "there is no current token that {id} could be a previous one of; `scimitar revoke {} --token-id {id}` revokes it now, which cuts off whoever uses it",
+            "there is no current token, so {id} cannot become a previous token; `scimitar revoke {} --token-id {id}` revokes it now, and clients that use it lose access",
             s.record.name
         )));
     }
@@ -191,7 +192,7 @@ pub fn retire(s: &Situation<'_>, id: &TokenId) -> Result<Done, NotDone> {
         .map(|latest| format!(" (after {} in any case)", spelled(latest)))
         .unwrap_or_default();
     let words = format!(
-        "no sink holds {id}: it is a previous token from now on and is revoked once {overlap} have passed{used}{idle}{latest}; until then it is taken back by putting it into a sink and `scimitar adopt {} --token-id {id}`",
+        "no sink holds {id}: it is now a previous token and will be revoked once {overlap} have passed{used}{idle}{latest}; to undo this before then, put it into a sink and run `scimitar adopt {} --token-id {id}`",
         s.record.name
     );
     let at = s.provider_shown();
@@ -209,10 +210,13 @@ pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<Done, NotDone> {
     let [sink] = named.as_slice() else {
         let known: Vec<&str> =
             s.record.sinks.values().map(|sink| sink.place.location.as_str()).collect();
-        let what =
-            if named.is_empty() { "no place is called" } else { "several places are called" };
+        let what = if named.is_empty() {
+            "no sink location is called"
+        } else {
+            "several sink locations are called"
+        };
         return Err(NotDone::Refused(format!(
-            "{what} {which}; the places of {} are {}",
+            "{what} {which}; the sink locations of {} are {}",
             s.record.name,
             known.join(", ")
         )));
@@ -221,16 +225,16 @@ pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<Done, NotDone> {
     let seen = s.seen(&sink.place.key).and_then(|seen| seen.container.clone());
     let Some(container) = seen else {
         return Err(NotDone::Refused(format!(
-            "what {location} is in could not be told now: try again once it can be read"
+            "it is not known what {location} is in (which folder, account or cluster): try again once Scimitar can read it"
         )));
     };
     if !s.has_moved(sink) {
         return Err(NotDone::Refused(format!(
-            "{location} is where it was: there is nothing to accept"
+            "{location} has not moved: there is nothing to accept"
         )));
     }
     let words = format!(
-        "an operator says that {location} is in {}: what it holds counts from now on",
+        "an operator confirmed that {location} is now in {}: its content is used from now on",
         container.words
     );
     let (place, what) = (sink.place.key.clone(), PlaceEvent::Accepted { container });
@@ -244,11 +248,11 @@ pub fn accept_place(s: &Situation<'_>, which: &str) -> Result<Done, NotDone> {
 pub fn accept_user_gone(s: &Situation<'_>, user: &ProbeUserName) -> Result<Done, NotDone> {
     match &s.record.probe_user {
         Some(left) if left.name == *user => {
-            let words = format!("an operator says that the throw-away user {user} is gone");
+            let words = format!("an operator confirmed that the throw-away user {user} is gone");
             Ok((vec![Event::ProbeUser(ProbeUserEvent::Gone)], words))
         }
         Some(left) => Err(NotDone::Refused(format!(
-            "the throw-away user of {} is called {}",
+            "the throw-away user of {} is named {}",
             s.record.name, left.name
         ))),
         None => Err(NotDone::Already(format!("no throw-away user of {} is left", s.record.name))),
@@ -297,7 +301,7 @@ pub fn handed_over(
         }
         (_, _) => {
             return Err(NotDone::Refused(format!(
-                "several clients wait for a token: {}; --client says which one has it",
+                "several clients wait for a token: {}; name the one that has it with --client",
                 locations(&waiting)
             )));
         }
@@ -307,12 +311,12 @@ pub fn handed_over(
         (Some(token), offers) if offers.iter().any(|offered| offered.id == *token) => token,
         (Some(token), _) if sink.is_taken(token) => {
             return Err(NotDone::Already(format!(
-                "it was said before that {location} has {token}"
+                "it was already confirmed that {location} has {token}"
             )));
         }
         (Some(token), offers) => {
             return Err(NotDone::Refused(format!(
-                "{token} does not wait for {location}; what does: {}",
+                "{token} does not wait for {location}; waiting are: {}",
                 named(offers)
             )));
         }
@@ -320,8 +324,8 @@ pub fn handed_over(
         (None, offers) => {
             let newest = offers.last().map_or("ID", |newest| newest.id.as_str());
             return Err(NotDone::Refused(format!(
-                "{location} was offered several tokens since the last one that was confirmed: {}. Say which one it has, \
-                 or give it the newest first: `scimitar handoff {} --done --token-id {newest}`",
+                "{location} was offered several tokens since the last confirmed one: {}. Name the one it has with --token-id, \
+                 or give it the newest one and run `scimitar handoff {} --done --token-id {newest}`",
                 named(offers),
                 record.name
             )));
@@ -329,7 +333,7 @@ pub fn handed_over(
     };
     let newer = offers.last().filter(|newest| newest.id != *id);
     let newer = newer.map_or_else(String::new, |it| format!("; {} still waits for it", it.id));
-    let words = format!("{by} says that {location} has {id}{newer}");
+    let words = format!("{by} confirmed that {location} has {id}{newer}");
     let known = record.believed_clock().to_provider(at);
     // The overlap counts from here: rather later than too early.
     let provider = shown.map_or(known, |shown| shown.max(known));
@@ -348,20 +352,20 @@ fn nothing_waits(record: &Record, client: Option<&str>, token: Option<&TokenId>)
     let Some(sink) = meant.first() else {
         let words = match client {
             Some(client) => {
-                format!("no client is called {client}, and no token waits for a person")
+                format!("there is no client {client}, and no token needs to be handed over")
             }
-            None => "no token waits for a person".to_owned(),
+            None => "no token needs to be handed over".to_owned(),
         };
         return if client.is_some() { NotDone::Refused(words) } else { NotDone::Already(words) };
     };
     match token.filter(|token| !meant.iter().any(|sink| sink.is_taken(token))) {
-        None => NotDone::Already("no token waits for a person".to_owned()),
+        None => NotDone::Already("no token needs to be handed over".to_owned()),
         Some(token) => NotDone::Refused(format!(
             "{token} does not wait for {location}: {known}. If the client has {token}, give it the newest one now \
-             (`scimitar explain {name}` says where it is and until when the older ones stay)",
+             (`scimitar explain {name}` says where it is and until when the previous ones are kept)",
             location = sink.place.location,
             known = match &sink.taken {
-                Some(taken) => format!("it was said that it has {}", taken.id),
+                Some(taken) => format!("it was confirmed that it has {}", taken.id),
                 None => "nothing was offered to it".to_owned(),
             },
             name = record.name
@@ -379,7 +383,7 @@ fn named(offers: &[Offered]) -> String {
     let all: Vec<String> = offers
         .iter()
         .map(|Offered { id, since }| match since {
-            Some(since) => format!("{id} (since {})", rfc3339(*since)),
+            Some(since) => format!("{id} (since {})", date(*since)),
             None => id.to_string(),
         })
         .collect();
@@ -400,7 +404,7 @@ pub fn revoke(s: &Situation<'_>, id: &TokenId, force: bool) -> Result<Done, NotD
     if (target || holder.is_some()) && !force {
         let place = holder.map_or("the sinks", |sink| sink.place.location.as_str());
         return Err(NotDone::Refused(format!(
-            "{id} is what {place} holds: revoking it is an outage until the next rotation. `scimitar --rotate-now {name}` replaces it without one; --force revokes it all the same",
+            "{id} is the token in use ({place} holds it): revoking it causes an outage until the next rotation. `scimitar --rotate-now {name}` replaces it without an outage; --force revokes it anyway",
             name = s.record.name
         )));
     }
@@ -410,12 +414,12 @@ pub fn revoke(s: &Situation<'_>, id: &TokenId, force: bool) -> Result<Done, NotD
         && s.record.retiring.iter().any(is_previous)
     {
         return Err(NotDone::Refused(format!(
-            "a client may still use {id}: {words}; --force revokes it all the same, an outage for that client"
+            "a client may still use {id}: {words}; --force revokes it anyway, and that client loses access"
         )));
     }
     if matches!(&s.record.phase, Phase::Delivering(replacement) if replacement.token.id == *id) {
         return Err(NotDone::Refused(format!(
-            "{id} is being delivered now: wait until that is over, `scimitar explain {}` says when",
+            "{id} is being delivered now: wait until the delivery has ended; `scimitar explain {}` says when",
             s.record.name
         )));
     }
@@ -447,7 +451,7 @@ fn idle(s: &Situation<'_>) -> Result<(), NotDone> {
     match s.record.phase {
         Phase::Steady => Ok(()),
         Phase::Minting(_) | Phase::Delivering(_) => Err(NotDone::Refused(format!(
-            "a rotation is under way: let `scimitar --once` finish it first, `scimitar explain {}` says where it stands",
+            "a rotation is in progress: let `scimitar --once` finish it first, `scimitar explain {}` says where it stands",
             s.record.name
         ))),
     }

@@ -2,15 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Timestamp, rfc3339};
+use crate::{
+    clock::{Timestamp, stored},
+    words::date,
+};
 
 /// An operator's pause of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pause {
     /// Since when.
+    #[serde(with = "stored")]
     pub since: Timestamp,
     /// When it ends by itself, by the host's clock.
+    #[serde(with = "stored")]
     pub until: Timestamp,
     /// Who asked for it.
     pub by: String,
@@ -30,9 +35,9 @@ impl Pause {
     pub fn words(&self) -> String {
         format!(
             "paused until {} by {} (since {}): {}",
-            rfc3339(self.until),
+            date(self.until),
             self.by,
-            rfc3339(self.since),
+            date(self.since),
             self.reason
         )
     }

@@ -8,10 +8,11 @@ use super::{
     record::{Phase, Record, SinkState},
 };
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::Timestamp,
     error::{Class, Code, Fault},
     shown::shell_word,
     token::{Digest, PlaceKey, TokenId},
+    words::date,
 };
 
 impl Record {
@@ -21,13 +22,18 @@ impl Record {
     pub fn believed(&self, key: &PlaceKey, seen: SeenSink) -> SeenSink {
         let Some(sink) = self.sinks.get(key) else { return seen };
         let Some((was, is)) = moved(sink, &seen) else { return seen };
-        let words = format!(
-            "it is now in {}, and Scimitar delivered to {}: nothing is read from or written to another place. Bring the right one back, or, if this is where readers take the token from, `scimitar adopt {} --place {}` says so",
-            is,
-            was,
-            self.name,
-            shell_word(&sink.place.location)
-        );
+        let confirm =
+            format!("`scimitar adopt {} --place {}`", self.name, shell_word(&sink.place.location));
+        let gone = seen.container.as_ref().is_some_and(|is| is.is_missing());
+        let words = if gone {
+            format!(
+                "its folder is missing, and Scimitar delivered to {was}: a mount did not come up, or the folder was removed. Restore it, or, if Scimitar is to make it again, confirm with {confirm}"
+            )
+        } else {
+            format!(
+                "it is now in {is}, but Scimitar delivered to {was}: Scimitar does not read from or write to a different place. Restore the original one, or, if readers now take the token from here, confirm with {confirm}"
+            )
+        };
         let fault = Fault::new(
             format!("read {}", sink.place.location),
             Class::Terminal,
@@ -89,7 +95,7 @@ impl Record {
             let (id, instructions) = sink.waits_for_person()?;
             let source = self.places().find(|other| other.readable && other.has(id));
             let source = source.map_or("a place that holds it", |other| &*other.place.location);
-            let since = sink.since.map_or_else(String::new, |at| format!(" since {}", rfc3339(at)));
+            let since = sink.since.map_or_else(String::new, |at| format!(" (since {})", date(at)));
             let several = self.places().filter(|it| it.waits_for_person().is_some()).count() > 1;
             let client = if several {
                 format!(" --client {}", shell_word(&sink.place.location))
@@ -118,7 +124,7 @@ impl Record {
         if clients.is_empty() {
             return format!("every sink holds {id}");
         }
-        format!("every sink that Scimitar writes to holds {id}, not yet {}", clients.join(", "))
+        format!("every sink that Scimitar writes to holds {id}, but not yet {}", clients.join(", "))
     }
 
     /// What hooks were to be told of a hand-off that nobody waits for any more is dropped; one that is being
@@ -130,7 +136,7 @@ impl Record {
         }
         let waiting: Vec<String> = (self.places())
             .filter_map(|sink| Some((sink, sink.waits_for_person()?.0)))
-            .map(|(sink, id)| waits(sink, id))
+            .map(|(sink, id)| whose(sink, id))
             .collect();
         self.notices.retain(|Notice { begun, happening, .. }| {
             let is_of = |waits: &String| happening.words.starts_with(waits);
@@ -165,9 +171,13 @@ impl Record {
     }
 }
 
-/// How it is said that a token waits for a person there: by it notices of it are known.
+/// How every notice of a hand-off begins, also of earlier versions: by it they are known.
+fn whose(sink: &SinkState, id: &TokenId) -> String {
+    format!("{}: {id} ", sink.place.location)
+}
+
 fn waits(sink: &SinkState, id: &TokenId) -> String {
-    format!("{}: {id} waits for a person", sink.place.location)
+    format!("{}needs to be handed over by a person", whose(sink, id))
 }
 
 /// In what a place was when it held a token of ours, and in what else it is seen now, in words.
@@ -182,7 +192,7 @@ fn moved<'a>(sink: &'a SinkState, seen: &'a SeenSink) -> Option<(&'a str, &'a st
     let Some(is) = seen.container.as_ref() else {
         // A service that cannot say who it is and holds nothing may be any other.
         let empty = matches!(seen.held, Held::Nothing(_));
-        return (was.strict && empty).then_some((&*was.words, "a container that cannot be told"));
+        return (was.strict && empty).then_some((&*was.words, "an unknown container"));
     };
     // A write whose answer was lost is ours as well.
     let sent = |id: &TokenId| sink.begun.as_ref().is_some_and(|begun| begun.id == *id);

@@ -146,6 +146,17 @@ pub enum Mode {
     Observe,
 }
 
+impl Mode {
+    /// The word, in the configuration and in rows.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::Observe => "observe",
+        }
+    }
+}
+
 /// What is done about a token that nobody owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unmanaged {

@@ -197,7 +197,7 @@ fn left_out(ops: &BTreeMap<UserOp, Scope>) -> String {
         return String::new();
     }
     let each = ops.iter().map(|(op, scope)| format!("{op} ({scope})"));
-    format!("; left out for want of a scope: {}", each.collect::<Vec<_>>().join(", "))
+    format!("; left out because a scope is missing: {}", each.collect::<Vec<_>>().join(", "))
 }
 
 /// A throw-away user that was announced and is not known to be gone. There is at most one of a
@@ -352,7 +352,7 @@ impl WriteProof {
     pub fn words(&self) -> String {
         let token = &self.token;
         if let Some(why) = &self.skipped {
-            return format!("{token} was not proven by writing, only by reading: {why}");
+            return format!("{token} was proven only by reading, not by writing: {why}");
         }
         let worked = listed(self.worked.iter());
         let faulty = self.faulty.iter().map(|(op, words)| format!("; {op}: {words}"));
@@ -366,7 +366,7 @@ impl WriteProof {
         let untried = if self.untried.is_empty() {
             String::new()
         } else {
-            format!("; not tried for want of time: {}", listed(self.untried.iter()))
+            format!("; not tried because time ran out: {}", listed(self.untried.iter()))
         };
         format!("{token} was proven by writing: {worked}{left_out}{untried}{faulty}{active}")
     }
@@ -417,7 +417,7 @@ mod tests {
         let some = of(&["get:users", "post:users", "delete:users"]).unwrap();
         assert_eq!(
             some.words(),
-            "create, read, search, delete a throw-away user; left out for want of a scope: \
+            "create, read, search, delete a throw-away user; left out because a scope is missing: \
              replace (put:users), patch (patch:users), deactivate (patch:users)"
         );
         for lacking in ["get:users", "post:users", "delete:users"] {

@@ -22,7 +22,7 @@ use super::{
     why::Reason,
 };
 use crate::{
-    clock::{ProviderClock, ProviderTime, Timestamp},
+    clock::{ProviderClock, ProviderTime, Timestamp, stored},
     token::{ConnectionKey, ConnectionName, Digest, Listed, PlaceKey, ProviderName, TokenId},
 };
 
@@ -123,11 +123,13 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_proof: Option<WriteProof>,
     /// When something is to be done next.
+    #[serde(default, with = "stored")]
     pub wake_at: Option<Timestamp>,
     /// The same without what only a hook waits for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "stored", skip_serializing_if = "Option::is_none")]
     pub work_at: Option<Timestamp>,
-    /// When the next rotation starts, as far as can be said.
+    /// When the next rotation starts, as far as is known.
+    #[serde(default, with = "stored")]
     pub next_rotation: Option<Timestamp>,
 }
 
@@ -162,6 +164,7 @@ pub struct Replacement {
     /// Its generation.
     pub generation: u64,
     /// When its rotation began (its intent).
+    #[serde(with = "stored")]
     pub began: Timestamp,
     /// The policy that the rotation began with.
     pub retire: Retire,
@@ -233,6 +236,7 @@ pub struct Current {
     /// Our last probe of it.
     pub probe: Option<Probe>,
     /// When its rotation began.
+    #[serde(with = "stored")]
     pub began: Timestamp,
     /// The policy for what it replaces.
     pub retire: Retire,
@@ -282,6 +286,7 @@ impl Missing {
 #[serde(deny_unknown_fields)]
 pub struct Survey {
     /// When.
+    #[serde(with = "stored")]
     pub at: Timestamp,
     /// The provider's clock less ours, in milliseconds.
     pub skew_ms: i64,
@@ -302,8 +307,10 @@ impl Survey {
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
     /// When it began.
+    #[serde(with = "stored")]
     pub began: Timestamp,
     /// When the last sink had the token.
+    #[serde(with = "stored")]
     pub finished: Timestamp,
     /// The token.
     pub id: TokenId,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{policy::Retire, probe::Probe};
 use crate::{
-    clock::{ProviderTime, Timestamp},
+    clock::{ProviderTime, Timestamp, stored},
     token::Listed,
 };
 
@@ -147,6 +147,7 @@ struct Stored {
     cause: Cause,
     retire: Retire,
     superseded_at: Option<ProviderTime>,
+    #[serde(default, with = "stored")]
     announced_at: Option<Timestamp>,
     not_found: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -62,7 +62,7 @@ pub enum ScheduleError {
         hint: Option<String>,
     },
     /// It can be read, but fits no day from 2026 to 2100.
-    #[error("the schedule \"{expression}\" never comes")]
+    #[error("the schedule \"{expression}\" never matches a date")]
     Never {
         /// The expression.
         expression: String,
@@ -75,9 +75,7 @@ impl ScheduleError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Expression { hint, .. } | Self::TimeZone { hint, .. } => hint.as_deref(),
-            Self::Never { .. } => {
-                Some("the day of month, month and year must name a day that there is")
-            }
+            Self::Never { .. } => Some("day of month, month and year must name a day that exists"),
         }
     }
 }

@@ -229,7 +229,7 @@ impl ScimState {
             Standing::AsAsked => return None,
             Standing::Missing => "the connection has no SCIM configuration".to_owned(),
             Standing::Differs(diff) => {
-                format!("the SCIM configuration is not as configured here: {}", diff.short())
+                format!("the SCIM configuration differs from the policy: {}", diff.short())
             }
         };
         Some(match &self.unwritten {

@@ -13,7 +13,7 @@ use super::{
     uptake::{Account, Client, Offered, Taken, Uptake},
 };
 use crate::{
-    clock::{ProviderTime, Timestamp},
+    clock::{ProviderTime, Timestamp, stored},
     place::{Container, Place, Version},
     token::TokenId,
 };
@@ -33,6 +33,7 @@ pub struct SinkState {
     /// The state in which it was last seen.
     pub version: Option<Version>,
     /// When it got the token that it holds, or was first seen with it.
+    #[serde(default, with = "stored")]
     pub since: Option<Timestamp>,
     /// A promote that was announced and whose outcome is not known yet.
     pub begun: Option<Begun>,
@@ -96,6 +97,7 @@ pub struct Begun {
     /// The token.
     pub id: TokenId,
     /// When.
+    #[serde(with = "stored")]
     pub at: Timestamp,
     /// The state that it was to replace: while the place is in it, the promote has not landed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,6 +114,7 @@ pub struct Drift {
     /// What, in words.
     pub what: String,
     /// Since when.
+    #[serde(with = "stored")]
     pub since: Timestamp,
 }
 

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::observe::SeenList;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, stored};
 
 /// Two lists agree on the skew when they differ by no more than this, in milliseconds.
 const SAME: i64 = 120_000;
@@ -24,8 +24,10 @@ pub struct Skew {
     /// In milliseconds.
     ms: i64,
     /// Since when lists have agreed on it.
+    #[serde(with = "stored")]
     since: Timestamp,
     /// When the last one did.
+    #[serde(with = "stored")]
     last: Timestamp,
     /// What they agreed on before.
     before_ms: i64,

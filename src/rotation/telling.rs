@@ -2,10 +2,11 @@
 
 use super::notice::{self, Notice, Notices, Subscriber};
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::Timestamp,
     error::{Class, Code, Fault},
     rotation::record::Trouble,
     token::HookName,
+    words::date,
 };
 
 /// The next thing that a hook is to be told, or that is to be noted of one.
@@ -88,7 +89,7 @@ fn cut_off(name: &HookName, hook: &Subscriber, now: Timestamp, salt: u64) -> Opt
         format!("run the hook {name}"),
         Class::Ambiguous,
         Code::ClaimLost,
-        "Scimitar ended while it ran, and its outcome is not known",
+        "Scimitar stopped while it ran, and its outcome is not known",
     );
     let trouble = failure(notice, fault, now, salt);
     Some(Telling::CutOff { hook: name.clone(), number: notice.number, trouble })
@@ -99,8 +100,8 @@ fn next(name: &HookName, hook: &Subscriber, now: Timestamp) -> Option<Telling> {
     if let Some(notice) = hopeless {
         let days = notice::GIVEN_UP_AFTER.num_days();
         let why = format!(
-            "the hook {name} has failed for {days} days and will not be told what happened at {}: {}",
-            rfc3339(notice.happening.at),
+            "the hook {name} has failed for {days} days and will not be told about the event of {}: {}",
+            date(notice.happening.at),
             notice.happening.words
         );
         return Some(Telling::GivenUp { hook: name.clone(), number: notice.number, why });

@@ -54,6 +54,8 @@ pub struct Token<'a> {
     pub token: &'a Listed,
     /// Until when it stays at least, where it is on its way out.
     pub stays: Option<ProviderTime>,
+    /// Since when it is known to be gone at the provider, whatever its expiry says.
+    pub gone: Option<ProviderTime>,
 }
 
 /// Every token that counts: the newest of ours first, those of nobody last.
@@ -64,7 +66,8 @@ pub fn tokens(record: &Record) -> Vec<Token<'_>> {
         tokens.push(as_listed(record, Role::New, &delivery.token, None));
     }
     if let Some(current) = &record.current {
-        tokens.push(as_listed(record, Role::Current, &current.token, None));
+        let gone = view::gone_since(record);
+        tokens.push(Token { gone, ..as_listed(record, Role::Current, &current.token, None) });
     }
     for retiring in &record.retiring {
         let role = match view::kind(retiring) {
@@ -88,11 +91,15 @@ pub fn tokens(record: &Record) -> Vec<Token<'_>> {
 #[must_use]
 pub fn all(record: &Record, now: Timestamp) -> Vec<Token<'_>> {
     let mut tokens = tokens(record);
+    let Some(survey) = &record.survey else { return tokens };
     let there = record.believed_clock().to_provider(now);
-    for token in record.survey.iter().flat_map(|survey| &survey.tokens) {
+    // The list is older than the DELETE of what was revoked since.
+    let revoked =
+        |token: &&Listed| record.deleted.get(&token.id).is_some_and(|at| *at >= survey.at);
+    for token in survey.tokens.iter().filter(|token| !revoked(token)) {
         if !tokens.iter().any(|known| known.token.id == token.id) {
             let role = if is_dead(token, there) { Role::Dead } else { Role::Unmanaged };
-            tokens.push(Token { role, token, stays: None });
+            tokens.push(Token { role, token, stays: None, gone: None });
         }
     }
     tokens
@@ -104,7 +111,7 @@ fn as_listed<'a>(
     token: &'a Listed,
     stays: Option<ProviderTime>,
 ) -> Token<'a> {
-    Token { role, token: view::freshest(record, token), stays }
+    Token { role, token: view::freshest(record, token), stays, gone: None }
 }
 
 #[cfg(test)]
@@ -130,5 +137,14 @@ mod tests {
         let all = all(&record, fixture::now());
         let told: Vec<_> = all.iter().map(|it| (it.role, it.token.id.as_str())).collect();
         assert_eq!(told[known..], [(Role::Dead, "tok_dead"), (Role::Unmanaged, "tok_fresh")]);
+        let fresh = |record: &Record| {
+            self::all(record, fixture::now()).iter().any(|it| it.token.id.as_str() == "tok_fresh")
+        };
+        let surveyed = record.survey.as_ref().unwrap().at;
+        record.deleted.insert(fixture::id("tok_fresh"), surveyed);
+        assert!(!fresh(&record), "revoked since the list");
+        let before = surveyed - chrono::TimeDelta::seconds(1);
+        record.deleted.insert(fixture::id("tok_fresh"), before);
+        assert!(fresh(&record), "a list that is newer than the DELETE still shows it");
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    clock::Timestamp,
+    clock::{Timestamp, stored},
     error::{Class, Fault},
 };
 
@@ -70,12 +70,15 @@ pub struct Trouble {
     /// How often in a row.
     pub count: u32,
     /// Since when.
+    #[serde(with = "stored")]
     pub since: Timestamp,
     /// The last failure.
     pub fault: Fault,
     /// When that was.
+    #[serde(with = "stored")]
     pub at: Timestamp,
     /// When it is tried again.
+    #[serde(with = "stored")]
     pub retry_at: Timestamp,
     /// Whether a sink failed. Only needed where the work is not a sink's: a token may not be made
     /// because a sink would not take it.

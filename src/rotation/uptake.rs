@@ -4,7 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::trouble::Trouble;
-use crate::{clock::Timestamp, token::TokenId};
+use crate::{
+    clock::{Timestamp, stored},
+    token::TokenId,
+};
+
+/// What is said of a token that a person is to take to a client: histories know it by these words, so that
+/// it is called delivered only once the person has said so.
+pub const TO_HAND_OVER: &str = "waits to be handed over to";
 
 /// What has to happen after a delivery before the client behind a place uses the token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +42,7 @@ pub struct Taken {
     /// The token.
     pub id: TokenId,
     /// When that was known.
+    #[serde(with = "stored")]
     pub at: Timestamp,
     /// Who said so; `None`: the client itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +56,7 @@ pub struct Offered {
     /// The token.
     pub id: TokenId,
     /// Since when.
+    #[serde(default, with = "stored")]
     pub since: Option<Timestamp>,
 }
 
@@ -68,12 +77,13 @@ pub enum Account {
 #[serde(deny_unknown_fields)]
 pub struct Client {
     /// When it was last asked.
+    #[serde(with = "stored")]
     pub asked: Timestamp,
     /// Its last answer; `None`: none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
     /// Since when it has said that it stopped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "stored", skip_serializing_if = "Option::is_none")]
     pub stopped_since: Option<Timestamp>,
     /// Why it could not be asked the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]

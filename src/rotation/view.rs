@@ -11,7 +11,7 @@ use super::{
     why::Reason,
 };
 use crate::{
-    clock::ProviderTime,
+    clock::{ProviderTime, Timestamp},
     error::{Code, Fault},
     token::{Listed, TokenId},
 };
@@ -28,6 +28,15 @@ pub enum SinkStatus {
     Drift,
     /// It could not be asked.
     Unreadable,
+}
+
+/// When the connection was last checked, whatever came of it: a list of its tokens, or a failure to get one
+/// or to reach a place.
+#[must_use]
+pub fn checked_at(record: &Record) -> Option<Timestamp> {
+    let failed = record.troubles.iter().map(|(_, trouble)| trouble);
+    let failed = failed.chain(record.sinks.values().flat_map(SinkState::troubles));
+    record.survey.iter().map(|survey| survey.at).chain(failed.map(|trouble| trouble.at)).max()
 }
 
 impl SinkStatus {
@@ -157,6 +166,34 @@ pub fn current_use(record: &Record) -> Option<ProviderTime> {
     let current = record.current.as_ref()?;
     let listed = freshest(record, &current.token);
     last_use(listed, current.probe.as_ref()).or(current.first_use)
+}
+
+/// What is said of a current token that is certainly gone: in what is decided, and in all that shows it.
+pub const GONE: &str = "no longer exists at the provider";
+
+/// Since when the current token is known to be gone at the provider before its time, where that is proven:
+/// clients that use it are locked out. Every reader of `expires_at` has to ask this first.
+#[must_use]
+pub fn gone_since(record: &Record) -> Option<ProviderTime> {
+    let token = &record.current.as_ref()?.token;
+    let missing = record.missing.as_ref().filter(|missing| missing.proves_gone())?;
+    // One that an operator revoked by force is known to the moment, and no list was needed.
+    let revoked = record.deleted.get(&token.id);
+    let since = revoked.map_or(missing.first, |at| record.believed_clock().to_provider(*at));
+    token.valid_until.is_none_or(|until| until > since).then_some(since)
+}
+
+/// Since when no list has shown the current token, where that is not yet proof that it is gone.
+#[must_use]
+pub fn unlisted_since(record: &Record) -> Option<ProviderTime> {
+    record.current.as_ref()?;
+    record.missing.as_ref().filter(|missing| !missing.proves_gone()).map(|missing| missing.first)
+}
+
+/// Until when the current token works, or worked; `None`: there is none, or it does not expire.
+#[must_use]
+pub fn works_until(record: &Record) -> Option<ProviderTime> {
+    gone_since(record).or_else(|| record.expires_at())
 }
 
 /// When any listed token was last used by somebody else than our own probe, as far as is known.

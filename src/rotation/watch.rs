@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::{ProviderTime, Timestamp, rfc3339},
     token::{ConnectionKey, ConnectionName, Digest, HookName},
+    words::date,
 };
 
 /// A token that somebody else renews.
@@ -65,7 +66,7 @@ impl Watch {
         let Self { name, shadowed, .. } = self;
         shadowed.then(|| {
             format!(
-                "the watched token {name} has the name of a connection that was discovered: commands mean the \
+                "the watched token {name} has the same name as a discovered connection, and commands use the \
                  connection; give the [[watch]] another name"
             )
         })
@@ -109,7 +110,7 @@ impl Watch {
             generation: 0,
             threshold: Some(threshold),
             reason: None,
-            words: format!("the watched token {when} {}{renewal}", rfc3339(self.expires_at)),
+            words: format!("the watched token {when} {}{renewal}", date(self.expires_at)),
         }
     }
 
@@ -373,14 +374,14 @@ mod tests {
     fn what_a_hook_is_told_names_who_renews_it_and_where() {
         let watch = Watch { note: Some("tell #identity".to_owned()), ..watch(1) };
         let words = watch.happening(DAY, now()).words;
-        let expected = "the watched token stops working at 2026-11-23T04:00:00Z; owner: identity team; \
+        let expected = "the watched token stops working at 2026-11-23 04:00 UTC; owner: identity team; \
                         tell #identity; renew it at https://admin.example.com/scim#tokens";
         assert_eq!(words, expected);
         let past = watch.happening(DAY, now() + TimeDelta::days(2)).words;
         assert!(past.starts_with("the watched token stopped working at 2026-11-23"), "{past}");
         let bare = Watch { owner: None, note: None, link: None, ..watch };
         let words = bare.happening(DAY, now()).words;
-        assert_eq!(words, "the watched token stops working at 2026-11-23T04:00:00Z");
+        assert_eq!(words, "the watched token stops working at 2026-11-23 04:00 UTC");
     }
 
     #[test]

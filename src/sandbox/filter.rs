@@ -93,7 +93,7 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     while let Some(first) = rest.chars().next() {
         let length = match first {
             '(' | ')' => 1,
-            '"' => quoted(rest).ok_or("a text is not closed")?,
+            '"' => quoted(rest).ok_or("a string is not closed")?,
             _ => {
                 rest.find(|c: char| c.is_whitespace() || c == '(' || c == ')').unwrap_or(rest.len())
             }

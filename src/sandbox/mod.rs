@@ -131,7 +131,7 @@ impl StartError {
     #[must_use]
     pub fn way_out(&self) -> &'static str {
         match self {
-            Self::Listen { .. } => "name another address, or end what listens there",
+            Self::Listen { .. } => "name another address, or stop the process that listens there",
             Self::Folder { .. } => {
                 "name another folder for it, or let the user that runs scimitar write to that one"
             }

@@ -95,7 +95,7 @@ async fn read(request: Request) -> Result<TenantRequest, TenantAnswer> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, LARGEST)
         .await
-        .map_err(|_| wire::refusal(413, "the body is too large or broke off", None))?;
+        .map_err(|_| wire::refusal(413, "the body is too large or incomplete", None))?;
     let path = parts.uri.path().to_owned();
     Ok(TenantRequest {
         segments: wire::segments(&path),

@@ -154,7 +154,7 @@ impl Folder {
                 io::ErrorKind::InvalidData,
                 format!(
                     "{} is not the state of a sandbox of this version; name another folder or \
-                     remove the file to start anew",
+                     remove the file to start over",
                     self.path.join("state.json").display()
                 ),
             )

@@ -161,7 +161,7 @@ impl Granted {
     ) -> Result<Self, &'static str> {
         let graphic = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
         if token.expose().is_empty() || !graphic {
-            return Err("the access token in the answer cannot be one");
+            return Err("the answer contains no valid access token");
         }
         let life = seconds
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())

@@ -88,8 +88,8 @@ pub(super) fn labels(entry: &Table<'_>, limits: &'static Limits, known: &Known<'
     }
     if labels.len() > limits.most {
         value.refuse(
-            format!("`{key}` names {}, and there is room for {}", labels.len(), limits.most),
-            "leave some of them out",
+            format!("`{key}` names {}; at most {} are allowed", labels.len(), limits.most),
+            "remove some of them",
         );
     }
     labels.into_iter().collect()
@@ -102,7 +102,7 @@ pub(super) fn sink_schema() -> serde_json::Value {
 
 /// `payload`, as JSON Schema.
 pub(super) fn payload_schema() -> serde_json::Value {
-    const ABOUT: &str = "What is delivered instead of all fields: templates over token, token_id, \
+    const ABOUT: &str = "The payload to deliver instead of all fields: templates over token, token_id, \
                          previous_token_id, generation, ledger, connection, connection_id, provider, \
                          scim_endpoint, scopes, created_at, expires_at. One key holds the token.";
     let mut payload = map(ABOUT, r"\S", &json!({ "type": "string", "pattern": r"\S" }));
@@ -115,8 +115,8 @@ pub(super) fn payload_schema() -> serde_json::Value {
 /// them as an example.
 pub(super) fn labels_schema(about: &str, key: &str, example: (&str, &str)) -> serde_json::Value {
     let about = format!(
-        "{about} Templates over what a payload may hold but the token, owner, and created_on, \
-         created_unix, expires_on, expires_unix. Default: none."
+        "{about} Templates over the fields of a payload (except the token), owner, created_on, \
+         created_unix, expires_on and expires_unix. Default: none."
     );
     let mut labels = map(&about, key, &json!({ "type": "string", "pattern": r"\S" }));
     labels["examples"] = json!([{ example.0: example.1 }]);
@@ -130,4 +130,4 @@ pub(super) fn overwrite_schema(about: &str) -> serde_json::Value {
 
 /// What `overwrite` means where others have keys of their own.
 pub(super) const OVERWRITE: &str =
-    "Whether content that others put there may be lost, once. Default: false.";
+    "Whether content that others put there may be overwritten, once. Default: false.";

@@ -147,6 +147,12 @@ pub trait Service: fmt::Debug + Send + Sync {
     /// [`Code::Invalid`] when the place cannot be one.
     fn open(&self, target: &Target) -> Opened;
 
+    /// Whether its sinks know nothing that one opened anew would not know, from one call to the next: what they
+    /// wrote last, where they found their mount. Such sinks are not kept for very many connections.
+    fn forgets(&self) -> bool {
+        false
+    }
+
     /// The sink of a place that the ledger remembers.
     ///
     /// # Errors

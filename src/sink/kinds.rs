@@ -68,7 +68,7 @@ pub(crate) const SHIPPED: &str =
 pub(crate) fn without(kind: &Kind) -> String {
     let feature = kind.absent.unwrap_or(kind.name);
     format!(
-        "this build of scimitar has no sink of type \"{}\" in it (it was built without the cargo feature {feature})",
+        "this build of scimitar has no sink of type \"{}\" (built without the cargo feature {feature})",
         kind.name
     )
 }
@@ -76,7 +76,7 @@ pub(crate) fn without(kind: &Kind) -> String {
 fn of_no_kind(place: &Place) -> Fault {
     let known: Vec<_> = KINDS.iter().map(|kind| kind.places).collect();
     let words = format!(
-        "what the ledger remembers of it is of no kind of sink that this version has ({}): run the \
+        "the ledger's record of it has a kind of sink that this version does not have ({}): run the \
          version that delivered to it",
         known.join(", ")
     );
@@ -171,7 +171,10 @@ mod tests {
         for unknown in ["", "keyring", "File", "vault2"] {
             let fault = reopen(&Services::new(), &of_key(unknown)).unwrap().unwrap_err();
             assert_eq!(fault.code, Code::Invalid);
-            assert!(fault.detail.contains("no kind of sink"), "{fault}");
+            assert!(
+                fault.detail.contains("kind of sink that this version does not have"),
+                "{fault}"
+            );
         }
     }
 

@@ -198,7 +198,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// When it could not be asked.
     async fn client(&self, delivered: &Version) -> Result<Account, Fault> {
         let _ = delivered;
-        Ok(Account::Waits("it cannot be asked".to_owned()))
+        Ok(Account::Waits("it cannot be read back".to_owned()))
     }
 
     /// What cannot be promised there and an operator should know, once it was read.
@@ -255,7 +255,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
     async fn stage(&self, delivery: &Delivery, fence: &dyn Fence) -> Result<(), Fault> {
         let _ = (delivery, fence);
         let doing = format!("stage a token in {}", self.place().location);
-        Err(Fault::new(doing, Class::Terminal, Code::Io, "nothing can be staged there"))
+        Err(Fault::new(doing, Class::Terminal, Code::Io, "a token cannot be staged there"))
     }
 
     /// Whether an earlier state stays there for readers to go back to.

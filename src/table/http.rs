@@ -107,8 +107,8 @@ pub(crate) fn pem_file(value: &Value<'_>, secrets: Secrets) -> Option<PathBuf> {
             value.refuse(words, "store whole certificates there, in PEM");
             return None;
         }
-        let hint = "until the file is mended, every connection that needs it fails, and no other; \
-                    it is read again with each request";
+        let hint = "until the file is fixed, only the connections that need it fail; it is \
+                    read again with each request";
         value.findings().warning(value.at, words, hint);
     }
     Some(path)
@@ -119,7 +119,7 @@ fn proxy(value: &Value<'_>, keyring: Keyring<'_>) -> Option<ProxyConfig> {
         let accept = |secret: &crate::secret::Secret| {
             proxy::parse(secret.expose()).map(drop).map_err(|_| {
                 "the secret is not the URL of a proxy: http://USER:PASSWORD@proxy:3128, \
-                              what is special in the password percent-encoded"
+                              with special characters in the password percent-encoded"
             })
         };
         // A sink may be reached through it.
@@ -140,15 +140,18 @@ fn proxy(value: &Value<'_>, keyring: Keyring<'_>) -> Option<ProxyConfig> {
 /// `[http]`, and `http` of a provider or sink.
 /// The same as JSON Schema.
 pub(crate) fn schema() -> serde_json::Value {
-    const PROXY: &str = "The proxy for everything but loopback: its address, or where its URL is \
-                         kept if that holds a password. Default: what HTTPS_PROXY and NO_PROXY say.";
+    const PROXY: &str = "The proxy for everything but loopback: its address, or a reference to its \
+                         URL if that holds a password. Default: HTTPS_PROXY and NO_PROXY.";
     const ADDRESS: &str = "Its address, without a password.";
     const KEPT: &str = "Its URL, which may hold a password; by reference only.";
     let address = shape::fitting(ADDRESS, r"^https?://[^/@?#]+/?$", "http://proxy:3128");
     shape::table(
-        "How others are reached. In a provider or sink: what is left out is taken from [http].",
+        "How other services are reached. In a provider or sink: defaults come from [http].",
     )
-    .may("ca_file", shape::text("Certificates to trust beside the system's, in PEM.", "ca.pem"))
+    .may(
+        "ca_file",
+        shape::text("Certificates to trust in addition to the system's, in PEM.", "ca.pem"),
+    )
     .may("proxy", shape::any_of_these(PROXY, &[address, shape::secret(KEPT)]))
     .build()
 }

@@ -16,7 +16,7 @@ pub(crate) fn command<'s>(
     how: &str,
 ) -> Option<(PathBuf, Vec<Value<'s>>)> {
     let key = value.key();
-    let how = format!("write {how}; no shell reads it");
+    let how = format!("write {how}; no shell is involved");
     if value.as_str().is_some() {
         value.refuse(format!("`{key}` must be a list: the program and its arguments"), how);
         return None;
@@ -34,7 +34,7 @@ pub(crate) fn command<'s>(
     if let Some(found) = untrusted(&path) {
         let words = format!("`{key}`: {}", found.trouble);
         if found.of_this_account && secrets != Secrets::Needed {
-            let hint = format!("{}, or check it as the user that scimitar runs as", found.hint);
+            let hint = format!("{}, or run `check` as the user that scimitar runs as", found.hint);
             value.findings().warning(first.at, words, hint);
         } else {
             first.refuse(words, found.hint);
@@ -61,8 +61,8 @@ fn unusable(path: &Path) -> Option<(String, String)> {
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {
-            let hint = "the program is named by its path, absolute or from this file's folder; \
-                        nothing is looked for in $PATH";
+            let hint = "write the program's path, absolute or relative to this file's folder; $PATH is \
+                        not searched";
             return Some((format!("cannot be used: {}", system_words(&error)), hint.to_owned()));
         }
     };

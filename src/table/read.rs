@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
@@ -109,10 +110,8 @@ impl<'s> Table<'s> {
 
     /// A key that may be left out.
     pub(crate) fn get(&self, key: &'static str) -> Option<Value<'s>> {
-        let mut asked = self.asked.borrow_mut();
-        if !asked.contains(&key) {
-            asked.push(key);
-        }
+        // Twice, if it is asked for twice: very many tables are read, and few have an unknown key.
+        self.asked.borrow_mut().push(key);
         let (name, value) = self.entries.get_key_value(key)?;
         Some(self.value(name, value))
     }
@@ -137,22 +136,22 @@ impl<'s> Table<'s> {
 
     /// Notes every key that nobody asked for, except those in `spared` (already refused).
     pub(crate) fn finish(self, spared: &[&str]) {
-        let mut known = self.asked.into_inner();
-        known.extend(self.made.left_out);
-        known.retain(|key| !self.made.added.contains(key));
-        known.sort_unstable();
+        let asked = self.asked.into_inner();
+        let Made { left_out, added } = self.made;
         for name in self.entries.keys() {
             let key: &str = name.get_ref();
-            let made = self.made.added.contains(&key);
-            if !known.contains(&key) && !spared.contains(&key) && !made {
-                let place =
-                    if self.name.is_empty() { String::new() } else { format!(" in {}", self.name) };
-                self.findings.error(
-                    self.at.source().at(self.base + name.span().start),
-                    format!("unknown key `{}`{place}", shown(key)),
-                    suggest(key, known.iter().copied(), "the keys here are"),
-                );
+            if [asked.as_slice(), left_out, added, spared].iter().any(|keys| keys.contains(&key)) {
+                continue;
             }
+            let known = asked.iter().chain(left_out).filter(|key| !added.contains(key));
+            let known: BTreeSet<&str> = known.copied().collect();
+            let place =
+                if self.name.is_empty() { String::new() } else { format!(" in {}", self.name) };
+            self.findings.error(
+                self.at.source().at(self.base + name.span().start),
+                format!("unknown key `{}`{place}", shown(key)),
+                suggest(key, known.iter().copied(), "the keys here are"),
+            );
         }
     }
 
@@ -228,8 +227,8 @@ impl<'s> Value<'s> {
         let moment = parse_timestamp(&text).or_else(day);
         if moment.is_none() {
             self.refuse(
-                format!("`{}` is not a day, and not a time with its offset", self.key),
-                "write a day, which ends the token as it begins in UTC, such as 2027-03-01, or a time \
+                format!("`{}` is neither a day nor a time with an offset", self.key),
+                "write a day, at whose start in UTC the token ends, such as 2027-03-01, or a time \
                  such as 2027-03-01T12:00:00Z",
             );
         }

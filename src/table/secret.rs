@@ -116,7 +116,7 @@ pub enum SecretError {
     #[error("there is no credential of that name in $CREDENTIALS_DIRECTORY")]
     NoCredential,
     /// It is read by whoever logs in with it.
-    #[error("it is kept in a sink, and not read here")]
+    #[error("it is stored in a sink, and is not read here")]
     InAStore,
     /// Not a regular file.
     #[error("{0} is not a regular file")]
@@ -208,24 +208,26 @@ impl SecretError {
 
     fn way_out(&self, folder: &Path) -> String {
         match self {
-            Self::NotSet => "set it for the process that runs scimitar (in a unit: Environment= \
+            Self::NotSet => "set it for the scimitar process (in a unit: Environment= \
                              or EnvironmentFile=)"
                 .to_owned(),
-            Self::Empty | Self::NotText => "store the secret itself there, as text".to_owned(),
+            Self::Empty | Self::NotText => "store the secret there, as text".to_owned(),
             Self::NoFile => format!("a relative path starts at {}", folder.display()),
             Self::NoCredentials => format!(
-                "only the unit has it (LoadCredential=NAME:/path); from a shell: {IN_A_UNIT}"
+                "only the unit has this credential (LoadCredential=NAME:/path); to run in the same way from a shell: {IN_A_UNIT}"
             ),
             Self::NoCredential => {
                 "pass it with LoadCredential= in the systemd unit, or use { file = \"…\" }"
                     .to_owned()
             }
-            Self::InAStore => "keep it on this machine".to_owned(),
+            Self::InAStore => {
+                "name a file, an environment variable or a credential of this machine".to_owned()
+            }
             Self::NotAFile(_) | Self::TooLarge(_) => {
                 "name a file that holds the secret and nothing else".to_owned()
             }
             Self::TooOpen(path, _) => {
-                format!("close it: chmod 600 {}", path.display())
+                format!("restrict access to it: chmod 600 {}", path.display())
             }
             Self::Io(_, _) => "let the user that runs scimitar read it".to_owned(),
         }
@@ -290,7 +292,7 @@ fn referred(
                  {0} = {{ file = \"PATH\" }}\n\
                  or into the environment: {0} = {{ env = \"NAME\" }}, or pass it by systemd: \
                  {0} = {{ credential = \"NAME\" }}\n\
-                 whoever could read this file may know it: replace it at the provider",
+                 anyone who could read this file may know it: replace it at the provider",
                 value.key()
             ),
         );
@@ -308,7 +310,7 @@ fn referred(
     let given = [&env_name, &path, &credential].iter().filter(|key| key.is_some()).count();
     let sink = stores.and_then(|_| table.get("sink"));
     if let Some(sink) = sink.filter(|_| stored.is_empty()) {
-        sink.refuse("`sink` says nothing of a secret that no sink keeps", "leave it out");
+        sink.refuse("`sink` has no effect: this secret is not stored in a sink", "leave it out");
     }
     let source = match (given + stored.len(), stored.first(), stores) {
         (1, Some((word, location)), Some(stores)) => {
@@ -362,7 +364,7 @@ fn referred(
                 value.findings().warning(
                     value.at,
                     format!("`{}`: the secret {odd}", value.key()),
-                    format!("it was read from {secret}; store the secret alone there"),
+                    format!("it was read from {secret}; store only the secret there"),
                 );
             }
         }
@@ -407,12 +409,12 @@ fn oddities(text: &str) -> Vec<&'static str> {
         (ends_a_line && !is_pem, "ends with more than one line end"),
         (
             bare.ends_with(|c: char| c.is_whitespace() && !matches!(c, '\n' | '\r')),
-            "ends with a blank",
+            "ends with white space",
         ),
-        (bare.starts_with(char::is_whitespace), "begins with a blank"),
+        (bare.starts_with(char::is_whitespace), "begins with white space"),
         (trimmed.contains(['\n', '\r']) && !is_pem, "has more than one line"),
-        (quoted, "stands in quotes"),
-        (is_assignment(trimmed), "has NAME= in front of it"),
+        (quoted, "is in quotes"),
+        (is_assignment(trimmed), "begins with NAME="),
         (inside.clone().any(is_invisible), "holds an invisible character"),
         (
             inside.clone().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\0')),

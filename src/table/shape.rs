@@ -182,7 +182,7 @@ pub(crate) fn credential(about: &'static str, stores: &[StoreWord]) -> Value {
         }
         in_a_store.push(json!({ "required": [word] }));
     }
-    schema["properties"]["sink"] = text("One of the [sinks], which keeps it.", "secrets");
+    schema["properties"]["sink"] = text("One of the [sinks], which stores it.", "secrets");
     schema["dependentSchemas"] = json!({ "sink": { "anyOf": in_a_store } });
     schema
 }

@@ -31,6 +31,14 @@ pub(crate) struct At<'s> {
     offset: usize,
 }
 
+/// What to do about a configuration that cannot be read …
+const ANOTHER: &str = "name another file with --config or $SCIMITAR_CONFIG";
+
+/// … and about one that is not there.
+const NONE_YET: &str = "name another file with --config or $SCIMITAR_CONFIG. To write the first one, copy \
+    config.example.toml there (the packages have it as /usr/share/doc/scimitar/examples/scimitar.toml), edit it, and \
+    run `scimitar check`";
+
 /// Why a file could not be read as text.
 #[derive(Debug)]
 pub(crate) enum Unread {
@@ -47,7 +55,7 @@ impl Unread {
             Self::Io(error) => (
                 None,
                 format!("the configuration cannot be read: {}", system_words(error)),
-                "name another file with --config or $SCIMITAR_CONFIG",
+                if error.kind() == io::ErrorKind::NotFound { NONE_YET } else { ANOTHER },
             ),
             Self::NotText(line, column) => (
                 Some((*line, *column)),

@@ -59,7 +59,7 @@ impl KnownStores {
         if *of != Some(word.word) {
             let hint = match of {
                 Some(other) => format!("write {other} = \"…\" for that sink"),
-                None => "that kind of sink keeps no secrets for others".to_owned(),
+                None => "that type of sink cannot supply secrets".to_owned(),
             };
             let name = shown(name);
             sink.refuse(format!("`{}` cannot be read from the sink `{name}`", word.word), hint);

@@ -21,9 +21,9 @@ pub(crate) fn url(value: &Value<'_>, example: &str) -> Option<Url> {
     if !url.username().is_empty() || url.password().is_some() {
         let hint = if value.key() == "proxy" {
             "move the whole URL to a file that only scimitar's user can read, and write \
-             proxy = { file = \"PATH\" }; { env = \"NAME\" } and { credential = \"NAME\" } do as well"
+             proxy = { file = \"PATH\" }; { env = \"NAME\" } and { credential = \"NAME\" } also work"
         } else {
-            "write the address alone"
+            "write only the address"
         };
         value.refuse(format!("`{}` must not hold a user name or password", value.key()), hint);
         return None;

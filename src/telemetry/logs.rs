@@ -2,6 +2,7 @@
 
 pub mod journal;
 mod json;
+mod text;
 
 use std::io;
 
@@ -54,7 +55,9 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The environment variable holds something else than filter directives.
-    #[error("{VARIABLE} holds no filter directives (write it as scimitar=debug,hyper=info)")]
+    #[error(
+        "{VARIABLE} does not hold valid filter directives (example: scimitar=debug,hyper=info)"
+    )]
     Directives(#[source] tracing_subscriber::filter::ParseError),
     /// It was set up before; a defect.
     #[error("logging was set up twice")]
@@ -74,8 +77,8 @@ where
     if let Some(error) = trouble {
         tracing::warn!(
             error = %system_words(&error),
-            "the journal cannot be reached at {}: logging to standard error instead; write format \
-             = \"json\" or \"text\" in [log], or let the process see the socket",
+            "cannot reach the journal at {}; logging to standard error instead. Set format = \
+             \"json\" or \"text\" in [log], or give the process access to the socket",
             journal::SOCKET
         );
     }
@@ -112,11 +115,12 @@ where
     }
     let lines = lines.unwrap_or_else(|| match format {
         Format::Json => json::Json(writer).boxed(),
-        Format::Text | Format::Journald => tracing_subscriber::fmt::layer()
-            .with_writer(writer)
-            .with_ansi(options.colours)
-            .with_target(options.verbosity > 0)
-            .boxed(),
+        Format::Text | Format::Journald if options.verbosity == 0 => {
+            text::layer(writer, options.colours).boxed()
+        }
+        Format::Text | Format::Journald => {
+            tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(options.colours).boxed()
+        }
     });
     let silenced: fn(&Metadata<'_>) -> bool = not_whole_requests;
     let registry = tracing_subscriber::registry().with(lines);
@@ -184,10 +188,10 @@ pub(super) mod tests {
     }
 
     #[derive(Clone, Debug, Default)]
-    struct Buffer(Arc<Mutex<Vec<u8>>>);
+    pub(super) struct Buffer(Arc<Mutex<Vec<u8>>>);
 
     impl Buffer {
-        fn text(&self) -> String {
+        pub(super) fn text(&self) -> String {
             String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
         }
     }

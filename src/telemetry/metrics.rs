@@ -24,11 +24,9 @@ pub use self::scrape::{Reader, Scrape};
 use crate::{
     clock::{Timestamp, Told},
     error::Class,
+    revision::REVISION,
     token::{HookName, ProviderName, SinkName},
 };
-
-/// The revision that was built, where the build says so.
-const REVISION: Option<&str> = option_env!("SCIMITAR_REVISION");
 
 /// What is counted beside `delivered` where the tags or labels of a delivery were not written.
 pub const UNLABELLED: &str = "unlabelled";
@@ -48,7 +46,7 @@ const HOOK_OUTCOMES: [&str; 2] = ["succeeded", "failed"];
 
 /// With more connections than this, only the most urgent have series of their own
 /// (`[metrics] per_connection_limit`).
-pub const PER_CONNECTION_LIMIT: usize = 10_000;
+pub const PER_CONNECTION_LIMIT: usize = 1_000;
 
 /// Bounds of the duration histograms, in seconds: an API call to a slow probe.
 const SECONDS: [f64; 10] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
@@ -62,6 +60,8 @@ pub struct Metrics {
     provider_throttled: IntCounterVec,
     rate_limit_remaining: IntGaugeVec,
     sink_writes: IntCounterVec,
+    sink_requests: IntCounterVec,
+    sink_up: IntGaugeVec,
     step_duration: HistogramVec,
     rotation_duration: HistogramVec,
     hook_runs: IntCounterVec,
@@ -74,6 +74,7 @@ pub struct Metrics {
     // as a failure, or as the year 1970.
     last_reload: GaugeVec,
     last_reload_success: GaugeVec,
+    config_differs: GaugeVec,
     last_run: GaugeVec,
     last_run_status: GaugeVec,
     per_connection_limit: Arc<AtomicUsize>,
@@ -92,7 +93,7 @@ impl Metrics {
             provider_requests: IntCounterVec::new(
                 Opts::new(
                     "scimitar_provider_requests_total",
-                    "Requests to a provider, by operation and HTTP status (or what stood in for one).",
+                    "Requests to a provider, by operation and HTTP status, or the kind of failure where there was none.",
                 ),
                 &["provider", "operation", "code"],
             )?,
@@ -106,13 +107,27 @@ impl Metrics {
             rate_limit_remaining: IntGaugeVec::new(
                 Opts::new(
                     "scimitar_provider_rate_limit_remaining",
-                    "What the provider last said is left of its rate limit.",
+                    "Requests left in the provider's rate limit, as it last reported.",
                 ),
                 &["provider"],
             )?,
             sink_writes: IntCounterVec::new(
                 Opts::new("scimitar_sink_writes_total", "Writes to a sink, by outcome."),
                 &["sink", "outcome"],
+            )?,
+            sink_requests: IntCounterVec::new(
+                Opts::new(
+                    "scimitar_sink_requests_total",
+                    "Operations at a sink, by how each ended: ok, or what went wrong.",
+                ),
+                &["sink", "operation", "code"],
+            )?,
+            sink_up: IntGaugeVec::new(
+                Opts::new(
+                    "scimitar_sink_up",
+                    "1 while a sink answers; 0 while it is unreachable, fails or rejects the login. No series before it was first asked.",
+                ),
+                &["sink"],
             )?,
             step_duration: HistogramVec::new(
                 HistogramOpts::new("scimitar_step_duration_seconds", "How long a step took.")
@@ -145,19 +160,23 @@ impl Metrics {
             )?,
             discovery_held: of_provider(
                 "scimitar_discovery_held",
-                "1 while a list of connections waits for an operator: too many are missing from it.",
+                "1 while a list of connections is held until an operator decides: too many connections are missing from it.",
             )?,
             discovery_listed: of_provider(
                 "scimitar_discovery_listed_timestamp_seconds",
-                "When the list of connections was read that is in force.",
+                "When the list of connections in force was read.",
             )?,
             last_reload: single(
                 "scimitar_config_last_reload_successful",
-                "1 when the configuration in the file is the one in force.",
+                "1 when the last reload succeeded, 0 when it was rejected.",
             )?,
             last_reload_success: single(
                 "scimitar_config_last_reload_success_timestamp_seconds",
-                "When the configuration was last read without a mistake.",
+                "When the configuration was last loaded without an error.",
+            )?,
+            config_differs: single(
+                "scimitar_config_differs",
+                "1 while the configuration files differ from what was last loaded; 0 while they do not.",
             )?,
             last_run: single(
                 "scimitar_last_run_timestamp_seconds",
@@ -174,10 +193,8 @@ impl Metrics {
             Opts::new("scimitar_build_info", "1, with what was built as labels."),
             &["version", "revision"],
         )?;
-        build_info
-            .with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION.unwrap_or_default()])
-            .set(1.0);
-        let collectors: [Box<dyn Collector>; 18] = [
+        build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION]).set(1.0);
+        let collectors: [Box<dyn Collector>; 21] = [
             Box::new(metrics.discovered.clone()),
             Box::new(metrics.discovery_refused.clone()),
             Box::new(metrics.discovery_held.clone()),
@@ -186,6 +203,9 @@ impl Metrics {
             Box::new(metrics.provider_throttled.clone()),
             Box::new(metrics.rate_limit_remaining.clone()),
             Box::new(metrics.sink_writes.clone()),
+            Box::new(metrics.sink_requests.clone()),
+            Box::new(metrics.sink_up.clone()),
+            Box::new(metrics.config_differs.clone()),
             Box::new(metrics.step_duration.clone()),
             Box::new(metrics.rotation_duration.clone()),
             Box::new(metrics.hook_runs.clone()),
@@ -221,6 +241,16 @@ impl Metrics {
     /// Counts a write to a sink; `outcome` is `delivered` or an error class.
     pub fn sink_write(&self, sink: &SinkName, outcome: &str) {
         self.sink_writes.with_label_values(&[sink.as_str(), outcome]).inc();
+    }
+
+    /// Counts an operation at a sink; `code` is `ok` or a fault's code.
+    pub fn sink_request(&self, sink: &SinkName, operation: &str, code: &str) {
+        self.sink_requests.with_label_values(&[sink.as_str(), operation, code]).inc();
+    }
+
+    /// Notes whether a sink answers.
+    pub fn sink_up(&self, sink: &SinkName, up: bool) {
+        self.sink_up.with_label_values(&[sink.as_str()]).set(i64::from(up));
     }
 
     /// Notes how long a step took.
@@ -261,13 +291,19 @@ impl Metrics {
         self.discovery_listed.with_label_values(&labels).set(seconds(at));
     }
 
-    /// Notes that the configuration was read anew.
+    /// Notes that the configuration was reloaded.
     pub fn config_reload(&self, at: Timestamp, successful: bool) {
         let none: [&str; 0] = [];
         self.last_reload.with_label_values(&none).set(if successful { 1.0 } else { 0.0 });
         if successful {
             self.last_reload_success.with_label_values(&none).set(seconds(at));
         }
+    }
+
+    /// Notes whether the files are other ones than those in force.
+    pub fn config_differs(&self, differ: bool) {
+        let none: [&str; 0] = [];
+        self.config_differs.with_label_values(&none).set(f64::from(u8::from(differ)));
     }
 
     /// Notes that a one-shot ended.

@@ -33,7 +33,7 @@ pub fn write_textfile(path: &Path, text: &str) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "what is there is no regular file, and is left as it is",
+            "it is not a regular file; it was left unchanged",
         ));
     }
     let name = path.file_name().ok_or_else(|| {
@@ -141,7 +141,7 @@ mod tests {
         let path = folder.path().join("metrics.prom");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let refused = write_textfile(&path, "a 1\n").unwrap_err();
-        assert!(refused.to_string().contains("no regular file"), "{refused}");
+        assert!(refused.to_string().contains("not a regular file"), "{refused}");
         assert!(fs::symlink_metadata(&path).unwrap().file_type().is_fifo());
         assert_eq!(names(folder.path()), ["metrics.prom"]);
     }

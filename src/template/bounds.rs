@@ -87,7 +87,7 @@ fn counted(value: Value) -> Value {
 }
 
 fn too_much(name: &str) -> Error {
-    let words = format!("the filter {name} would make more than 16 KiB");
+    let words = format!("the filter {name} would produce more than 16 KiB");
     Error::new(ErrorKind::InvalidOperation, words)
 }
 
@@ -140,7 +140,7 @@ pub(super) fn check(text: &str, expressions: &str) -> Result<(), String> {
         let word = behind.split(|char: char| !char.is_alphanumeric() && char != '_').next();
         let word = word.unwrap_or_default();
         if !TAGS.contains(&word) {
-            return Err(format!("there is no tag {word:?} here: there are {}", TAGS.join(", ")));
+            return Err(format!("there is no tag {word:?} here; the tags are {}", TAGS.join(", ")));
         }
         match word {
             "if" | "for" => blocks += 1,
@@ -148,11 +148,11 @@ pub(super) fn check(text: &str, expressions: &str) -> Result<(), String> {
             _ => {}
         }
         if blocks > BLOCKS {
-            return Err(format!("more than {BLOCKS} conditions and loops stand in one another"));
+            return Err(format!("more than {BLOCKS} conditions and loops are nested"));
         }
     }
     if expressions.contains('*') {
-        return Err("it multiplies, which a template cannot".to_owned());
+        return Err("multiplication is not allowed in templates".to_owned());
     }
     if expressions.split(|char: char| !char.is_alphanumeric()).any(|word| word == "recursive") {
         return Err("a loop cannot be recursive".to_owned());
@@ -166,7 +166,7 @@ pub(super) fn check(text: &str, expressions: &str) -> Result<(), String> {
             _ => {}
         }
         if open > BRACKETS {
-            return Err(format!("more than {BRACKETS} brackets stand in one another"));
+            return Err(format!("more than {BRACKETS} brackets are nested"));
         }
     }
     Ok(())
@@ -180,12 +180,12 @@ pub(super) fn render(template: &Template<'_, '_>, context: Value) -> Result<Stri
     let mut written = Written { bytes: Zeroizing::default(), full: false };
     let rendered = template.render_captured_to(context, &mut written).map(drop);
     if written.full {
-        let words = format!("it comes to more than {} KiB", MOST_WRITTEN / 1024);
+        let words = format!("its result is longer than {} KiB", MOST_WRITTEN / 1024);
         return Err(Error::new(ErrorKind::WriteFailure, words));
     }
     rendered?;
     String::from_utf8(std::mem::take(&mut *written.bytes))
-        .map_err(|_| Error::new(ErrorKind::BadSerialization, "it does not come to text"))
+        .map_err(|_| Error::new(ErrorKind::BadSerialization, "its result is not text"))
 }
 
 struct Written {

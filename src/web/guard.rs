@@ -10,10 +10,10 @@ use axum::http::{
     },
 };
 
-/// The page brings its own style and icon and nothing else: no script, no frame, nothing from
-/// elsewhere; its search form leads back to it.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-                      frame-ancestors 'none'; base-uri 'none'";
+/// The page brings its own style, script and icon and nothing else: nothing inline, no frame, nothing
+/// from elsewhere, and its script can ask for nothing; its search form leads back to it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+                      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// On every answer.
 const HEADERS: [(HeaderName, &str); 9] = [
@@ -52,8 +52,8 @@ pub(super) fn host(headers: &HeaderMap) -> Result<(), String> {
     if fits {
         return Ok(());
     }
-    Err("this port answers to localhost and to addresses, not to other names; a proxy in front of \
-         it sets the header Host to localhost\n"
+    Err("this port answers only requests for localhost or an IP address, not for other names; a \
+         proxy in front of it must set the header Host to localhost\n"
         .to_owned())
 }
 

@@ -4,7 +4,11 @@ use axum::{http::StatusCode, response::Response};
 use chrono::TimeDelta;
 
 use super::text;
-use crate::{clock::Timestamp, engine::live::Live, words::moment};
+use crate::{
+    clock::Timestamp,
+    engine::live::Live,
+    words::{date_seen, moment, short, since},
+};
 
 /// The scheduler goes round at least once a minute; without it for this long it is stuck.
 const STUCK: TimeDelta = TimeDelta::minutes(3);
@@ -14,7 +18,7 @@ pub(super) fn live(live: &Live, now: Timestamp) -> Response {
     let beat = live.beat();
     if is_stuck(beat, now) {
         let words = format!(
-            "the scheduler last went round {}; it should once a minute: restart the service\n",
+            "the scheduler last ran at {}; it should run every minute: restart the service\n",
             moment(beat, now)
         );
         return text(StatusCode::SERVICE_UNAVAILABLE, words);
@@ -37,12 +41,14 @@ pub(super) fn ready(live: &Live, now: Timestamp) -> Response {
     if obstacles.is_empty() {
         return text(StatusCode::OK, "ok\n".to_owned());
     }
-    let lines = obstacles.iter().map(|reason| {
-        // One line each, whatever the words hold.
-        let words: Vec<&str> = reason.words.split_whitespace().collect();
-        format!("{} (since {})\n", words.join(" "), moment(reason.since, now))
-    });
+    let lines = obstacles.iter().map(|reason| line(&reason.words, reason.since, now));
     text(StatusCode::SERVICE_UNAVAILABLE, lines.collect())
+}
+
+/// One line, whatever the words hold.
+fn line(words: &str, at: Timestamp, now: Timestamp) -> String {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    format!("{} (for {}, since {})\n", words.join(" "), short(since(at, now)), date_seen(at, now))
 }
 
 #[cfg(test)]
@@ -72,5 +78,12 @@ mod tests {
         assert_eq!(ready(&daemon, now).status(), StatusCode::OK);
         daemon.blocked(Obstacle::Ledger, now, "the ledger\nis full");
         assert_eq!(ready(&daemon, now).status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+    #[test]
+    fn what_is_in_the_way_says_for_how_long_on_one_line() {
+        let now = parse_timestamp("2026-11-22T04:00:14Z").unwrap();
+        let at = now - TimeDelta::seconds(14);
+        let expected = "the ledger is full (for 14s, since 2026-11-22 04:00 UTC)\n";
+        assert_eq!(line("the ledger\nis full", at, now), expected);
     }
 }

@@ -3,16 +3,25 @@
 //! Nothing here changes anything, and nothing here knows a token's value: what is shown comes from
 //! the ledger, which holds none.
 
+mod address;
 mod api;
+mod axis;
 mod card;
+mod cause;
+mod choices;
 mod door;
 mod guard;
+mod gzip;
 mod health;
-mod life;
+mod line;
+mod list;
+mod look;
+mod moment;
 mod months;
 mod overview;
 mod page;
 mod query;
+mod services;
 
 use std::{io, sync::Arc};
 
@@ -77,28 +86,46 @@ pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) -
 }
 
 /// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Target {
     Page,
+    /// The page of the connection with this name.
+    Connection(String),
     Style,
+    Script,
     Icon,
     Metrics,
     Live,
     Ready,
     Connections,
+    /// The row of the connection with this name.
+    Row(String),
+    OpenApi,
 }
+
+/// Where the rows are.
+const ROWS: &str = "/api/v1/connections";
 
 impl Target {
     fn of(path: &str) -> Option<Self> {
         match path {
             "/" => Some(Self::Page),
             "/style.css" => Some(Self::Style),
+            "/page.js" => Some(Self::Script),
             "/icon.svg" => Some(Self::Icon),
             "/metrics" => Some(Self::Metrics),
             "/livez" => Some(Self::Live),
             "/readyz" => Some(Self::Ready),
-            "/api/v1/connections" => Some(Self::Connections),
-            _ => None,
+            ROWS => Some(Self::Connections),
+            "/api/v1/openapi.json" => Some(Self::OpenApi),
+            _ => {
+                let page = path.strip_prefix(address::PAGES).and_then(address::decoded);
+                let row = || {
+                    let name = path.strip_prefix(ROWS)?.strip_prefix('/')?;
+                    address::decoded(name).map(Self::Row)
+                };
+                page.map(Self::Connection).or_else(row)
+            }
         }
     }
 }
@@ -137,17 +164,24 @@ impl Site {
         }
         let made = tokio::time::timeout(self.limits.answer, async {
             match target {
-                Target::Page => page::answer(self, &asked.uri).await,
+                Target::Page => page::answer(self, asked).await,
+                Target::Connection(name) => page::connection(self, &name, asked).await,
+                Target::Script => {
+                    let kind = "text/javascript; charset=utf-8";
+                    with_type(StatusCode::OK, kind, include_str!("page.js"))
+                }
                 Target::Style => {
                     with_type(StatusCode::OK, "text/css; charset=utf-8", include_str!("style.css"))
                 }
                 Target::Icon => {
                     with_type(StatusCode::OK, "image/svg+xml", include_str!("icon.svg"))
                 }
-                Target::Metrics => self.metrics().await,
+                Target::Metrics => self.metrics(gzip::is_accepted(&asked.headers)).await,
                 Target::Live => health::live(&self.live, self.engine.clock.now()),
                 Target::Ready => health::ready(&self.live, self.engine.clock.now()),
-                Target::Connections => api::answer(self).await,
+                Target::Connections => api::answer(self, &asked.uri).await,
+                Target::Row(name) => api::one(self, &name).await,
+                Target::OpenApi => with_type(StatusCode::OK, api::JSON, api::OPENAPI),
             }
         });
         made.await.unwrap_or_else(|_| {
@@ -156,20 +190,30 @@ impl Site {
         })
     }
 
-    async fn metrics(&self) -> Response {
+    async fn metrics(&self, packed: bool) -> Response {
         match scrape::text(&self.engine, &self.live.connections(), &self.live.watched()).await {
             Ok(series) => {
                 let (mut writer, reader) = tokio::io::duplex(AHEAD);
                 // Each piece is let go once it is sent. A reader that went away ends it.
                 tokio::spawn(async move {
+                    let mut packer = packed.then(gzip::Packer::new);
                     for piece in series {
-                        if writer.write_all(piece.as_bytes()).await.is_err() {
-                            return;
-                        }
+                        let piece = match &mut packer {
+                            Some(packer) => packer.pack(&piece)?,
+                            None => piece.into_bytes(),
+                        };
+                        writer.write_all(&piece).await?;
+                    }
+                    match packer {
+                        Some(packer) => writer.write_all(&packer.end()?).await,
+                        None => Ok(()),
                     }
                 });
                 let body = Body::from_stream(ReaderStream::new(reader));
-                with_type(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", body)
+                let kind = "text/plain; version=0.0.4; charset=utf-8";
+                let mut response = with_type(StatusCode::OK, kind, body);
+                gzip::tell(response.headers_mut(), packed);
+                response
             }
             Err(error) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", chain(&error))),
         }

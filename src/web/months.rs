@@ -1,4 +1,4 @@
-//! The coming 90 days: how many rotations, expiries and ends of overlaps fall on each.
+//! The next 90 days: how many rotations, expiries and ends of overlaps fall on each.
 
 use chrono::{Datelike, Days as Span, NaiveDate, Weekday};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::clock::{Timestamp, Told};
 
 /// How far ahead is shown.
-pub(super) const DAYS: usize = 90;
+const DAYS: usize = 90;
 
 /// The height of a lane's tallest column, in pixels.
 const TALLEST: f64 = 26.0;

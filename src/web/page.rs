@@ -1,98 +1,175 @@
-//! The status page: what needs a person first, then every connection.
+//! The status page: how things are, every connection on one line, and a page for each.
 
 use std::sync::LazyLock;
 
 use axum::{
-    http::{StatusCode, Uri},
+    http::{StatusCode, request::Parts},
     response::Response,
 };
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, value::Serde};
 use serde::Serialize;
 
 use super::{
-    Site,
-    card::{Card, Moment},
-    health,
-    months::{Calendar, DAYS},
-    overview::{Entry, Left, Overview},
-    query::{self, PAGE, Show, Sort, Wanted},
+    Site, address,
+    card::Card,
+    gzip, health,
+    list::List,
+    moment::Moment,
+    query::{Wanted, with_query},
     text, with_type,
 };
 use crate::{
     clock::{Timestamp, rfc3339},
-    engine::watched_row::WatchedRow,
     error::chain,
-    ledger::LedgerError,
+    words::date_seen,
 };
-
-/// How many of those that need a person are written out at the top.
-const FOREMOST: usize = 10;
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// The template: every value that it is given is escaped.
-static PAGE_TEMPLATE: LazyLock<Result<Environment<'static>, minijinja::Error>> =
-    LazyLock::new(|| {
-        let mut environment = Environment::new();
-        environment.set_auto_escape_callback(|_| AutoEscape::Html);
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.add_template("page", include_str!("page.html"))?;
-        Ok(environment)
-    });
+/// After so many seconds the page is loaded again, where somebody asks for that.
+const OFTEN: u32 = 30;
 
-/// The page that this address asks for.
-pub(super) async fn answer(site: &Site, uri: &Uri) -> Response {
-    let wanted = Wanted::of(uri);
+macro_rules! within_the_shell {
+    ($inside:literal) => {
+        concat!(
+            include_str!("page/head.html"),
+            include_str!($inside),
+            include_str!("page/foot.html")
+        )
+    };
+}
+
+/// The templates: every value that they are given is escaped.
+static TEMPLATES: LazyLock<Result<Environment<'static>, minijinja::Error>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.add_template("list", within_the_shell!("page/list.html"))?;
+    environment.add_template("connection", within_the_shell!("page/connection.html"))?;
+    Ok(environment)
+});
+
+/// The list that this address asks for.
+pub(super) async fn answer(site: &Site, asked: &Parts) -> Response {
+    let wanted = Wanted::of(&asked.uri);
     let now = site.engine.clock.now();
-    let (status, list) = match site.list(&wanted, now).await {
-        Ok(list) => (StatusCode::OK, Ok(list)),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, Err(chain(&error))),
+    let again = |refresh| Wanted { refresh, ..wanted.clone() }.address();
+    let shell = site.shell(wanted.refresh, again, now);
+    match site.list(&wanted, now).await {
+        Ok(list) => {
+            let title = match list.persons {
+                0 => "Scimitar".to_owned(),
+                persons => format!("({persons}) Scimitar"),
+            };
+            let skip = if list.total > 0 { "#connections" } else { "#main" };
+            let page = ListPage { shell: Shell { title, skip, ..shell }, list: Some(list) };
+            render(asked, StatusCode::OK, "list", &page)
+        }
+        Err(error) => {
+            let shell = Shell { unread: Some(chain(&error)), ..shell };
+            let page = ListPage { shell, list: None };
+            render(asked, StatusCode::SERVICE_UNAVAILABLE, "list", &page)
+        }
+    }
+}
+
+/// The page of the connection with this name.
+pub(super) async fn connection(site: &Site, name: &str, asked: &Parts) -> Response {
+    let now = site.engine.clock.now();
+    let refresh = Wanted::of(&asked.uri).refresh;
+    let again = |refresh: Option<u32>| {
+        let refresh = refresh.map(|refresh| ("refresh", refresh.to_string()));
+        let parameters: Vec<_> = refresh.into_iter().collect();
+        with_query(&address::of_connection(name), &parameters)
     };
-    let (list, unread) = match list {
-        Ok(list) => (Some(list), None),
-        Err(words) => (None, Some(words)),
+    let shell = site.shell(refresh, again, now);
+    let shell = Shell { title: format!("{name} · Scimitar"), ..shell };
+    let Some(connection) = site.connection(name) else {
+        let missing = Some(name.to_owned());
+        let page = ConnectionPage { shell, card: None, missing };
+        return render(asked, StatusCode::NOT_FOUND, "connection", &page);
     };
-    let page = Page {
-        version: env!("CARGO_PKG_VERSION"),
-        now: rfc3339(now),
-        clock: now.format("%H:%M:%S UTC, %-d %b %Y").to_string(),
-        started: Moment::of(site.live.started(), now),
-        obstacles: site.obstacles(now),
-        query: wanted.text.clone(),
-        here: wanted.address(),
-        list,
-        unread,
-    };
-    let rendered = PAGE_TEMPLATE.as_ref().map_err(ToString::to_string).and_then(|environment| {
-        let template = environment.get_template("page").map_err(|error| error.to_string())?;
-        template.render(Serde(&page)).map_err(|error| error.to_string())
+    match site.card(&connection, now).await {
+        Ok(card) => {
+            let page = ConnectionPage { shell, card: Some(card), missing: None };
+            render(asked, StatusCode::OK, "connection", &page)
+        }
+        Err(error) => {
+            let shell = Shell { unread: Some(chain(&error)), ..shell };
+            let page = ConnectionPage { shell, card: None, missing: None };
+            render(asked, StatusCode::SERVICE_UNAVAILABLE, "connection", &page)
+        }
+    }
+}
+
+fn render(asked: &Parts, status: StatusCode, template: &str, page: &impl Serialize) -> Response {
+    let rendered = TEMPLATES.as_ref().map_err(ToString::to_string).and_then(|environment| {
+        let template = environment.get_template(template).map_err(|error| error.to_string())?;
+        template.render(Serde(page)).map_err(|error| error.to_string())
     });
     match rendered {
-        Ok(html) => with_type(status, HTML, html),
+        Ok(html) => written(asked, status, html),
         Err(defect) => {
             tracing::error!(
                 error = defect,
-                "the status page could not be made: this is a defect: {defect}"
+                "the status page could not be rendered; please report this bug: {defect}"
             );
-            let words = "the page could not be made: this is a defect; `scimitar status` shows the \
-                         same\n";
+            let words = "the page could not be rendered: this is a bug; `scimitar status` shows \
+                         the same\n";
             text(StatusCode::INTERNAL_SERVER_ERROR, words.to_owned())
         }
     }
 }
 
+/// A page, packed for a reader who can unpack it.
+fn written(asked: &Parts, status: StatusCode, html: String) -> Response {
+    let wanted = gzip::is_accepted(&asked.headers);
+    let packed = wanted.then(|| gzip::packed(&html)).and_then(Result::ok);
+    let is_packed = packed.is_some();
+    let mut response = match packed {
+        Some(bytes) => with_type(status, HTML, bytes),
+        None => with_type(status, HTML, html),
+    };
+    gzip::tell(response.headers_mut(), is_packed);
+    response
+}
+
 #[derive(Debug, Serialize)]
-struct Page {
+struct ListPage {
+    #[serde(flatten)]
+    shell: Shell,
+    /// `None` when the ledger cannot be read; then `unread` says why.
+    list: Option<List>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConnectionPage {
+    #[serde(flatten)]
+    shell: Shell,
+    card: Option<Card>,
+    /// The name that no connection has.
+    missing: Option<String>,
+}
+
+/// What is around every page.
+#[derive(Debug, Serialize)]
+struct Shell {
+    /// What the first link of all leads to.
+    skip: &'static str,
+    title: String,
     version: &'static str,
     now: String,
     clock: String,
     started: Moment,
+    configuration: Moment,
+    rejected: Option<Rejected>,
     obstacles: Vec<Obstacle>,
-    query: String,
-    here: String,
-    /// `None` when the ledger cannot be read; then `unread` says why.
-    list: Option<List>,
     unread: Option<String>,
+    /// After so many seconds the page is loaded again.
+    refresh: Option<u32>,
+    here: String,
+    here_once: String,
+    here_often: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,70 +178,48 @@ struct Obstacle {
     since: Moment,
 }
 
-/// All that comes from the ledger.
+/// A reload that changed nothing.
 #[derive(Debug, Serialize)]
-struct List {
-    total: usize,
-    /// The filters, with how many each holds.
-    shows: Vec<Choice>,
-    sorts: Vec<Choice>,
-    /// The word of the filter in force.
-    show: &'static str,
-    /// How many need a person, connections that left the configuration among them.
-    persons: usize,
-    /// The foremost of them.
-    foremost: Vec<Card>,
-    /// Where all of them are.
-    persons_address: String,
-    more_persons: usize,
-    left: Vec<Left>,
-    more_left: usize,
-    watched: Vec<WatchedCard>,
-    calendar: Calendar,
-    days: usize,
-    found: usize,
-    first: usize,
-    last: usize,
-    cards: Vec<Card>,
-    before: Option<String>,
-    after: Option<String>,
-    page: usize,
-    pages: usize,
-}
-
-/// A way to show the list.
-#[derive(Debug, Serialize)]
-struct Choice {
-    word: &'static str,
-    label: &'static str,
-    address: String,
-    count: usize,
-    chosen: bool,
-}
-
-/// A watched token.
-#[derive(Debug, Serialize)]
-struct WatchedCard {
-    #[serde(flatten)]
-    row: WatchedRow,
-    /// The standing in words.
-    standing_words: String,
-    expires: Moment,
-    expired: bool,
-}
-
-impl WatchedCard {
-    fn of(row: WatchedRow, now: Timestamp) -> Self {
-        Self {
-            standing_words: row.standing.replace('_', " "),
-            expires: Moment::of(row.until, now),
-            expired: row.until <= now,
-            row,
-        }
-    }
+struct Rejected {
+    words: String,
+    at: Moment,
 }
 
 impl Site {
+    fn shell(
+        &self,
+        refresh: Option<u32>,
+        again: impl Fn(Option<u32>) -> String,
+        now: Timestamp,
+    ) -> Shell {
+        let configuration = self.live.configuration();
+        let rejected = configuration.rejected.map(|(at, words)| Rejected {
+            words: words.trim_end_matches('.').to_owned(),
+            at: Moment::of(at, now),
+        });
+        let read_at = configuration.read_at;
+        let mut read = Moment::of(read_at, now);
+        if read_at.date_naive() == now.date_naive() {
+            read.clock = read_at.format("%H:%M UTC").to_string();
+        }
+        Shell {
+            skip: "#main",
+            title: "Scimitar".to_owned(),
+            version: env!("CARGO_PKG_VERSION"),
+            now: rfc3339(now),
+            clock: date_seen(now, now),
+            started: Moment::of(self.live.started(), now),
+            configuration: read,
+            rejected,
+            obstacles: self.obstacles(now),
+            unread: None,
+            refresh,
+            here: again(refresh),
+            here_once: again(None),
+            here_often: again(Some(OFTEN)),
+        }
+    }
+
     fn obstacles(&self, now: Timestamp) -> Vec<Obstacle> {
         let mut obstacles: Vec<Obstacle> = self
             .live
@@ -174,90 +229,9 @@ impl Site {
             .collect();
         let beat = self.live.beat();
         if health::is_stuck(beat, now) {
-            let words = "the scheduler does not go round: restart the service".to_owned();
+            let words = "the scheduler has stopped: restart the service".to_owned();
             obstacles.push(Obstacle { words, since: Moment::of(beat, now) });
         }
         obstacles
     }
-
-    async fn list(&self, wanted: &Wanted, now: Timestamp) -> Result<List, LedgerError> {
-        let overview = self.overview().await?;
-        let mut persons: Vec<&Entry> = overview.entries.iter().filter(|it| it.person).collect();
-        persons.sort_by_key(|entry| query::urgency(entry));
-        let watches = self.live.watched();
-        let ledger = self.engine.ledger.as_ref();
-        let rows = WatchedRow::all(&watches, ledger, now).await?;
-        let needy = rows.iter().filter(|row| row.needs_person).count();
-        let foremost = persons.iter().take(FOREMOST).copied();
-        let foremost = self.cards(&overview, foremost, false, now).await?;
-        let found = wanted.of_overview(&overview);
-        let pages = found.len().div_ceil(PAGE).max(1);
-        let page = wanted.page.min(pages);
-        let skipped = (page - 1) * PAGE;
-        let shown = found.iter().skip(skipped).take(PAGE).copied();
-        let cards = self.cards(&overview, shown, true, now).await?;
-        let at = |page: usize| Wanted { page, ..wanted.clone() }.address();
-        let everybody = Wanted { text: String::new(), page: 1, ..wanted.clone() };
-        Ok(List {
-            total: overview.entries.len(),
-            shows: shows(wanted, &overview),
-            sorts: sorts(wanted),
-            show: Show::ALL.iter().find(|it| it.0 == wanted.show).map_or("all", |it| it.1),
-            persons: persons.len() + overview.left_count + needy,
-            more_persons: persons.len().saturating_sub(FOREMOST),
-            foremost,
-            persons_address: Wanted { show: Show::Person, ..everybody }.address(),
-            left: overview.left.clone(),
-            more_left: overview.left_count - overview.left.len(),
-            watched: rows.into_iter().map(|row| WatchedCard::of(row, now)).collect(),
-            calendar: overview.days.calendar(),
-            days: DAYS,
-            found: found.len(),
-            first: if cards.is_empty() { 0 } else { skipped + 1 },
-            last: skipped + cards.len(),
-            cards,
-            before: (page > 1).then(|| at(page - 1)),
-            after: (page < pages).then(|| at(page + 1)),
-            page,
-            pages,
-        })
-    }
-
-    async fn cards(
-        &self,
-        overview: &Overview,
-        entries: impl Iterator<Item = &Entry> + Send,
-        with_events: bool,
-        now: Timestamp,
-    ) -> Result<Vec<Card>, LedgerError> {
-        let mut cards = Vec::new();
-        for entry in entries {
-            if let Some(connection) = overview.connections.get(entry.index) {
-                cards.push(self.card(connection, with_events, now).await?);
-            }
-        }
-        Ok(cards)
-    }
-}
-
-fn shows(wanted: &Wanted, overview: &Overview) -> Vec<Choice> {
-    let choice = |(show, word, label): (Show, &'static str, &'static str)| Choice {
-        word,
-        label,
-        address: Wanted { show, page: 1, ..wanted.clone() }.address(),
-        count: overview.entries.iter().filter(|entry| show.holds(entry)).count(),
-        chosen: wanted.show == show,
-    };
-    Show::ALL.into_iter().map(choice).collect()
-}
-
-fn sorts(wanted: &Wanted) -> Vec<Choice> {
-    let choice = |(sort, word, label): (Sort, &'static str, &'static str)| Choice {
-        word,
-        label,
-        address: Wanted { sort, page: 1, ..wanted.clone() }.address(),
-        count: 0,
-        chosen: wanted.sort == sort,
-    };
-    Sort::ALL.into_iter().map(choice).collect()
 }

@@ -28,6 +28,7 @@ replayed![
     audit,
     companion,
     config,
+    control,
     hook_body,
     import,
     kubeconfig,

@@ -13,13 +13,13 @@ mod circles;
 
 /// From the ground up. Modules of one floor do not know each other.
 const FLOORS: [&[&str]; 14] = [
-    &["clock", "error", "pattern", "secret", "shared", "shown"],
+    &["clock", "error", "pattern", "revision", "secret", "shared", "shown"],
     &["token", "words"],
     &["place"],
     // The core knows neither HTTP nor logs nor metrics; metrics are read from its records.
     &["rotation"],
     &["child", "http", "telemetry", "template"],
-    &["table"],
+    &["control", "table"],
     &["aws_identity", "kind", "sandbox"],
     &["provider", "sink", "probe", "hook"],
     &["import", "ledger"],

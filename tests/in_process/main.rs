@@ -7,6 +7,7 @@ mod hostile;
 mod layers;
 mod ledger;
 mod machine;
+mod messages;
 mod provider;
 mod providers;
 mod readme;

@@ -94,6 +94,29 @@ fn the_bill_of_materials_has_every_package() {
     }
 }
 
+#[test]
+fn the_documents_of_a_release_are_of_this_version() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    let changelog = read("CHANGELOG.md");
+    let newest = changelog
+        .lines()
+        .find(|line| line.starts_with("## [") && *line != "## [Unreleased]")
+        .unwrap();
+    assert!(newest.starts_with(&format!("## [{version}] - ")), "{newest}");
+    let chart = read("charts/scimitar/Chart.yaml");
+    for key in ["version", "appVersion"] {
+        let wanted = format!("{key}: {version}");
+        assert!(chart.lines().any(|line| line == wanted), "{key}: {chart}");
+    }
+    let (minor, _) = version.rsplit_once('.').unwrap();
+    let supported = format!("| {minor} (its newest release) | yes | yes |");
+    assert!(read("SECURITY.md").lines().any(|line| line == supported), "{supported}");
+    let upgrade = format!(" to {minor}");
+    let notes = |line: &str| line.starts_with("## From ") && line.ends_with(&upgrade);
+    assert!(read("docs/upgrade.md").lines().any(notes), "no notes on the way to {minor}");
+}
+
 /// One licence of those that a package may be used under is among those that `deny.toml` allows.
 fn is_allowed(expression: &str, allowed: &BTreeSet<&str>) -> bool {
     expression
@@ -149,4 +172,122 @@ fn the_same_source_in_two_folders_makes_the_same_bytes() {
         !built[0].windows(told.len()).any(|window| window == told),
         "it tells where it was made"
     );
+}
+
+/// A build script that asks for a folder's commit, run as cargo runs it.
+struct BuildScript {
+    scratch: tempfile::TempDir,
+}
+
+impl BuildScript {
+    fn new() -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut command = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+        command.arg(root().join("build.rs")).args(["--edition", "2024", "-o"]);
+        said(command.arg(scratch.path().join("script")).output().unwrap());
+        Self { scratch }
+    }
+
+    /// A new folder with a source in it.
+    fn folder(&self, name: &str) -> std::path::PathBuf {
+        let folder = self.scratch.path().join(name);
+        std::fs::create_dir_all(folder.join("src")).unwrap();
+        std::fs::create_dir_all(folder.join("release")).unwrap();
+        std::fs::write(folder.join("src/main.rs"), "fn main() {}\n").unwrap();
+        std::fs::copy(root().join(".gitattributes"), folder.join(".gitattributes")).unwrap();
+        // As it is before `git archive` fills it in.
+        std::fs::write(folder.join("release/revision"), "$Format:%H$\n").unwrap();
+        folder
+    }
+
+    /// All that it tells cargo.
+    fn says(&self, folder: &Path, profile: &str, environment: &[(&str, &str)]) -> String {
+        let mut command = Command::new(self.scratch.path().join("script"));
+        command.current_dir(folder).env_remove("SCIMITAR_REVISION").env("PROFILE", profile);
+        said(command.envs(environment.iter().copied()).output().unwrap())
+    }
+
+    /// The revision that it hands to the program.
+    fn revision(&self, folder: &Path, profile: &str, environment: &[(&str, &str)]) -> String {
+        let said = self.says(folder, profile, environment);
+        let mut told =
+            said.lines().filter_map(|line| line.strip_prefix("cargo:rustc-env=SCIMITAR_REVISION="));
+        let revision = told.next().unwrap().to_owned();
+        assert_eq!(told.next(), None, "{said}");
+        revision
+    }
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new("git");
+    command.args([
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@example.com",
+        "-c",
+        "commit.gpgsign=false",
+    ]);
+    said(command.args(arguments).current_dir(folder).output().unwrap()).trim().to_owned()
+}
+
+#[test]
+fn a_build_names_the_commit_of_its_checkout() {
+    let script = BuildScript::new();
+    let folder = script.folder("checkout");
+    git(&folder, &["init", "--quiet", "--initial-branch", "main"]);
+    git(&folder, &["add", "--all"]);
+    git(&folder, &["commit", "--quiet", "--message", "one"]);
+    let head = git(&folder, &["rev-parse", "HEAD"]);
+    assert_eq!(script.revision(&folder, "release", &[]), head);
+    // Another commit is seen, and so is a change of the source.
+    let said = script.says(&folder, "release", &[]);
+    for watched in [".git/HEAD", ".git/refs/heads/main", "src"] {
+        assert!(said.contains(&format!("cargo:rerun-if-changed={watched}\n")), "{watched}: {said}");
+    }
+    // Every path that it watches is there: cargo takes one that is not for changed, each time.
+    for path in said.lines().filter_map(|line| line.strip_prefix("cargo:rerun-if-changed=")) {
+        let is_source = ["build.rs", "Cargo.toml", "Cargo.lock"].contains(&path);
+        assert!(is_source || folder.join(path).exists(), "{path}");
+    }
+    std::fs::write(folder.join("src/main.rs"), "fn main() { panic!() }\n").unwrap();
+    assert_eq!(script.revision(&folder, "release", &[]), format!("{head}-dirty"));
+    // A file that git does not know changes nothing that was committed.
+    git(&folder, &["checkout", "--quiet", "."]);
+    std::fs::write(folder.join("notes.txt"), "later\n").unwrap();
+    assert_eq!(script.revision(&folder, "release", &[]), head);
+    // A debug build is not compiled again for each commit.
+    let said = script.says(&folder, "debug", &[]);
+    assert!(!said.contains(".git") && said.contains("SCIMITAR_REVISION=unknown\n"), "{said}");
+}
+
+#[test]
+fn a_build_without_git_names_its_commit_or_none() {
+    let script = BuildScript::new();
+    let folder = script.folder("plain");
+    let without = [("PATH", "/nonexistent")];
+    assert_eq!(script.revision(&folder, "release", &without), "unknown");
+    let told = [("PATH", "/nonexistent"), ("SCIMITAR_REVISION", "0.2.0-1.fc42")];
+    assert_eq!(script.revision(&folder, "release", &told), "0.2.0-1.fc42");
+    // Nothing that is no name gets into a metric's label.
+    let told = [("PATH", "/nonexistent"), ("SCIMITAR_REVISION", "a\"} 1")];
+    assert_eq!(script.revision(&folder, "release", &told), "unknown");
+    // A source that lies in somebody else's checkout is not of that one's commit.
+    git(script.scratch.path(), &["init", "--quiet"]);
+    let other = ["commit", "--quiet", "--allow-empty", "--message", "another project"];
+    git(script.scratch.path(), &other);
+    assert_eq!(script.revision(&folder, "release", &[]), "unknown");
+    // `git archive` says it to whoever unpacks it.
+    git(&folder, &["init", "--quiet"]);
+    git(&folder, &["add", "--all"]);
+    git(&folder, &["commit", "--quiet", "--message", "one"]);
+    let head = git(&folder, &["rev-parse", "HEAD"]);
+    let unpacked = script.scratch.path().join("unpacked");
+    std::fs::create_dir(&unpacked).unwrap();
+    let archive = script.scratch.path().join("source.tar");
+    git(&folder, &["archive", "--output", archive.to_str().unwrap(), "HEAD"]);
+    said(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&unpacked).output().unwrap());
+    for profile in ["release", "debug"] {
+        assert_eq!(script.revision(&unpacked, profile, &without), head, "{profile}");
+    }
 }

@@ -10,7 +10,7 @@ use std::{
 const PAGE: &str = include_str!("../../docs/security.md");
 
 /// What nothing stands in the way of, and the page says so.
-const NOT_MET: [&str; 2] = ["Memory is swapped out", "Somebody on the network reads it"];
+const NOT_MET: [&str; 2] = ["Memory is swapped out", "Someone on the network reads it"];
 
 /// The tests that a text names: in which binary, and where in it.
 fn named(text: &str) -> Vec<(&str, &str)> {

@@ -11,10 +11,7 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::{
-    prctl,
-    resource::{Resource, getrlimit},
-};
+use nix::sys::{prctl, resource};
 use scimitar::{
     cli::{self, Command, Invocation, OneShot, Output},
     commands::{
@@ -95,17 +92,29 @@ fn each_command_is_what_it_says() {
         ),
         ("--rotate-now --all --compromised", rotate(&[], true, true, each)),
         ("--once", format!("Once {{ of: {none}, shot: {shot} }}")),
+        // The commands are the flags.
+        ("rotate a b", rotate(&["a", "b"], false, false, each)),
+        ("rotate --all --compromised", rotate(&[], true, true, each)),
+        ("rotate a --timeout 2m", rotate(&["a"], false, false, "None")),
+        ("once", format!("Once {{ of: {none}, shot: {shot} }}")),
+        ("once a", format!("Once {{ of: {}, shot: {shot} }}", of(&["a"]))),
+        ("history a", format!("History {{ of: {} }}", of(&["a"]))),
+        ("__names", "Names".to_owned()),
         ("check", "Check { online: false }".to_owned()),
         ("check --online", "Check { online: true }".to_owned()),
         ("plan", format!("Plan {{ of: {none}, until: 7776000s }}")),
         ("plan a --until 2w", format!("Plan {{ of: {}, until: 1209600s }}", of(&["a"]))),
-        ("status", format!("Status {{ of: {none}, list: {list}, exit_code: false }}")),
+        ("status", format!("Status {{ of: {none}, list: {list}, exit_code: false, watch: false }}")),
         (
             "status a --exit-code --sort expiry --all",
             format!(
-                "Status {{ of: {}, list: List {{ sort: Some(Expiry), all: true }}, exit_code: true }}",
+                "Status {{ of: {}, list: List {{ sort: Some(Expiry), all: true }}, exit_code: true, watch: false }}",
                 of(&["a"])
             ),
+        ),
+        (
+            "status --watch",
+            format!("Status {{ of: {none}, list: {list}, exit_code: false, watch: true }}"),
         ),
         ("explain a", format!("Explain {{ of: {} }}", of(&["a"]))),
         ("explain a b", format!("Explain {{ of: {} }}", of(&["a", "b"]))),
@@ -165,7 +174,9 @@ fn connections_are_selected_alike_by_every_command() {
                     provider: Some(ProviderName(\"acme\")), matching: Some(Pattern(\"*-okta\")), \
                     conditions: [Due, Expiring(2592000s)]";
     let flags = "--provider acme --match *-okta --where due --where expiring<30d";
-    for asked in ["plan", "status", "explain", "tokens", "--rotate-now"] {
+    for asked in
+        ["plan", "status", "explain", "tokens", "history", "rotate", "once", "--rotate-now"]
+    {
         for line in [format!("{asked} a cust-* {flags}"), format!("{asked} {flags} a cust-*")] {
             let shown = command(&line);
             assert!(shown.contains(selected), "{line}: {shown}");
@@ -207,6 +218,7 @@ fn what_applies_to_all_may_come_before_or_after() {
         "--config f.toml --output json -vv check",
         "check --config f.toml --output json -vv",
         "--config f.toml check -vv --output=json",
+        "-o json check -vv --config f.toml",
     ] {
         let invocation = parse(line).unwrap();
         assert_eq!(invocation.config, Path::new("f.toml"), "{line}");
@@ -239,10 +251,19 @@ fn contradictions_are_refused_and_named() {
         ("--rotate-now a --all", "--all cannot be used with names"),
         ("--all check", "a command cannot be used with --all"),
         ("--once --dry-run --wait", "cannot be used with"),
-        ("--once --timeout 0s", "more than nothing"),
+        ("--once --timeout 0s", "more than zero"),
         ("--once --timeout 101years", "at most 100 years"),
         ("--once --timeout soon", "90s, 15m, 24h, 30d or 2w"),
-        ("--once a", "unrecognized subcommand 'a'"),
+        ("--once a", "use `scimitar once a`"),
+        ("rotate", "--all"),
+        ("rotate a --all", "cannot be used with"),
+        ("rotat a", "'rotate'"),
+        ("rotate a --compromisd", "a similar argument exists: '--compromised'"),
+        ("once --all", "unexpected argument '--all'"),
+        ("--all rotate a", "a command cannot be used with --all"),
+        ("status --watch --exit-code", "cannot be used with"),
+        ("check -q -v", "cannot be used with"),
+        ("history", "<CONNECTION|--provider <NAME>|--match <GLOB>|--where <STATE>>"),
         ("audit", "verify"),
         ("audit verify", "<FILE>..."),
         ("audit verify a --head c0ffee", "64 hexadecimal digits"),
@@ -253,7 +274,7 @@ fn contradictions_are_refused_and_named() {
         ("--compromised --rotate-now --wait --bogus", "unexpected argument '--bogus'"),
         ("--compromised chek", "similar subcommands exist: 'schema', 'check'"),
         ("chek", "similar subcommands exist: 'schema', 'check'"),
-        ("explain", "<CONNECTION|--provider <NAME>|--match <GLOB>|--where <STANDING>>"),
+        ("explain", "<CONNECTION|--provider <NAME>|--match <GLOB>|--where <STATE>>"),
         ("status --where dew", "due, failing, refused, waiting"),
         ("plan --where expiring<soon", "90s, 15m, 24h, 30d or 2w"),
         ("status --sort age", "[possible values: name, expiry, next, standing]"),
@@ -294,7 +315,12 @@ fn bad_usage_ends_with_2_and_with_json_says_so_in_a_document() {
     assert!(plain.stdout.is_empty());
     assert!(text(&plain.stderr).starts_with("error: --compromised needs --rotate-now"));
 
-    for line in ["--once --compromised --output json", "--output=json --once --compromised"] {
+    for line in [
+        "--once --compromised --output json",
+        "--output=json --once --compromised",
+        "-o json --once --compromised",
+        "-ojson --once --compromised",
+    ] {
         let ended = scimitar(line);
         assert_eq!(ended.status.code(), Some(2));
         let document: Value = serde_json::from_slice(&ended.stdout).unwrap();
@@ -318,7 +344,7 @@ fn bad_usage_ends_with_2_and_with_json_says_so_in_a_document() {
 fn what_asks_nobody_needs_no_rights() {
     let plain = scimitar("permissions --config config.example.toml");
     assert_eq!(plain.status.code(), Some(0));
-    assert!(text(&plain.stdout).starts_with("nothing has to be granted"));
+    assert!(text(&plain.stdout).starts_with("no permissions needed"));
     let ended = scimitar("permissions --config config.example.toml --output json");
     let document: Value = serde_json::from_slice(&ended.stdout).unwrap();
     assert_eq!(document["permissions"], json!([]));
@@ -346,15 +372,17 @@ fn a_secret_that_was_typed_is_not_repeated() {
         assert!(said.contains("error"), "{line}: {said}");
     }
     let refused = text(&scimitar(&format!("revoke a --token-id {value}")).stderr);
-    assert!(refused.contains("its id is the part before the dot"), "{refused}");
+    assert!(refused.contains("the token's id, which is the part before the dot"), "{refused}");
 }
 
 #[test]
 fn help_and_version_are_answers() {
     let version = scimitar("--version");
     assert_eq!(version.status.code(), Some(0));
-    let wanted = format!("scimitar {}", env!("CARGO_PKG_VERSION"));
-    assert!(text(&version.stdout).starts_with(&wanted));
+    // The commit stands behind the version, or that it is unknown.
+    let wanted = concat!("scimitar ", env!("CARGO_PKG_VERSION"), " (");
+    let said = text(&version.stdout);
+    assert!(said.starts_with(wanted) && said.ends_with(")\n"), "{said}");
     let help = scimitar("--help");
     assert_eq!(help.status.code(), Some(0));
     let help = text(&help.stdout);
@@ -405,7 +433,7 @@ fn check_is_content_with_the_example() {
     let ended = scimitar(&format!("check --config {}", example.display()));
     let said = text(&ended.stderr);
     assert_eq!(ended.status.code(), Some(0), "{said}");
-    assert!(text(&ended.stdout).contains("no mistakes; 1 connection, 1 provider, 1 sink"));
+    assert!(text(&ended.stdout).contains("no errors; 1 connection, 1 provider, 1 sink"));
 }
 
 #[test]
@@ -413,12 +441,14 @@ fn a_configuration_without_connections_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("scimitar.toml");
     fs::write(&path, "[state]\nurl = \"sqlite://ledger.db\"\n").unwrap();
-    for command in ["check", "--once", "status"] {
+    for (command, warned) in [("check", true), ("--once", true), ("-q once", false)] {
         let ended = scimitar(&format!("{command} --config {}", path.display()));
         let said = text(&ended.stderr);
         assert_eq!(ended.status.code(), Some(0), "{said}");
-        assert!(said.contains("there are no connections: nothing is rotated"), "{command}: {said}");
+        assert_eq!(said.contains("connections: nothing is rotated"), warned, "{command}: {said}");
     }
+    let ended = scimitar(&format!("status --config {}", path.display()));
+    assert_eq!((text(&ended.stdout).trim_end(), &*text(&ended.stderr)), ("no connections", ""));
 }
 
 #[test]
@@ -446,13 +476,12 @@ fn nothing_of_the_process_outlives_it() {
         return;
     }
     process::harden().unwrap();
-    assert_eq!(getrlimit(Resource::RLIMIT_CORE).unwrap(), (0, 0));
+    assert_eq!(resource::getrlimit(resource::Resource::RLIMIT_CORE).unwrap(), (0, 0));
     assert!(!prctl::get_dumpable().unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("made");
-    fs::write(&path, "").unwrap();
-    let mode = fs::metadata(&path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o7777, 0o600);
+    let made = folder.path().join("made");
+    fs::write(&made, "").unwrap();
+    assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o7777, 0o600);
 }
 
 #[tokio::test]

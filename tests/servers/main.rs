@@ -4,8 +4,10 @@ mod at_hand;
 mod audit;
 mod aws;
 mod cli_args;
+mod cli_help;
 #[cfg(any(feature = "azure_key_vault", feature = "gcp_secret_manager"))]
 mod clouds;
+mod control;
 mod fleet;
 mod issuers;
 mod kubernetes;

@@ -1,4 +1,4 @@
-//! What a test hears of the log, at the highest verbosity.
+//! What a test hears of the log, at the highest verbosity unless it says another one.
 
 use std::{
     io,
@@ -38,11 +38,16 @@ impl MakeWriter<'_> for Heard {
 impl Heard {
     /// Listens through the program's own filters for as long as the guard lives.
     pub fn listen() -> (Self, DefaultGuard) {
+        Self::listen_as(logs::Format::Text, 3)
+    }
+
+    /// The same in another form, with `-v` so many times; without any, as the daemon.
+    pub fn listen_as(format: logs::Format, verbosity: u8) -> (Self, DefaultGuard) {
         let heard = Self::default();
         let options = logs::Options {
-            format: Some(logs::Format::Text),
-            verbosity: 3,
-            daemon: false,
+            format: Some(format),
+            verbosity,
+            daemon: verbosity == 0,
             terminal: false,
             journal: false,
             colours: false,
@@ -55,6 +60,11 @@ impl Heard {
     pub fn text(&self) -> String {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    /// The lines of a log in JSON.
+    pub fn lines(&self) -> Vec<serde_json::Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Requires that all of `said` is in what was logged, and that none of `hidden` is, nor in what

@@ -71,6 +71,7 @@ macro_rules! ledger_conforms {
             what_is_due_comes_most_urgent_first,
             pages_and_next_rotations_leave_nobody_out,
             history_is_newest_first_and_bounded,
+            looks_that_change_nothing_are_one_line,
             losses_are_counted_by_tenant,
             a_connection_is_found_at_another_tenant_by_id_and_name,
             two_never_hold_one_claim,

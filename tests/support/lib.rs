@@ -39,6 +39,7 @@ pub mod postgres;
 pub mod provider_conformance;
 pub mod receiver;
 pub mod rng;
+pub mod root;
 pub mod secret_manager;
 pub mod secrets_manager;
 pub mod sink_conformance;

@@ -18,6 +18,7 @@ use scimitar::{
     ledger::{
         Claim, Claimed, Durability, Entry, Ledger, LedgerError, Losses, Stored, Then, Writing,
         format::{self, Columns, HISTORY},
+        history::{self, CHECKED},
     },
     rotation::record::Record,
     token::{ConnectionKey, LedgerId, Tenant},
@@ -215,7 +216,12 @@ impl MemoryLedger {
             Durability::Soon => state.loose.push((claim.key.clone(), before)),
         }
         let events = state.written.events.entry(claim.key.clone()).or_default();
-        events.extend(entries.iter().cloned());
+        match (entries, events.last_mut()) {
+            ([entry], Some(last)) if entry.event == CHECKED && last.event == CHECKED => {
+                last.words = history::counted(history::times(&last.words) + 1);
+            }
+            _ => events.extend(entries.iter().cloned()),
+        }
         let surplus = events.len().saturating_sub(HISTORY);
         events.drain(..surplus);
         Ok((found + 1, state))

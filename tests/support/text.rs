@@ -1,4 +1,4 @@
-//! The files of the repository, and the marked blocks in the README.
+//! The files of the repository, and the marked blocks in its documents.
 
 use std::{
     fs,
@@ -6,7 +6,7 @@ use std::{
     sync::Mutex,
 };
 
-/// Only one test at a time writes the README.
+/// Only one test at a time writes a document.
 static WRITER: Mutex<()> = Mutex::new(());
 
 /// A path of the repository.
@@ -32,15 +32,15 @@ pub fn blocks(document: &str, mark: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether this run is to write the README anew.
+/// Whether this run rewrites what documents show.
 pub fn updating() -> bool {
     std::env::var_os("UPDATE_README").is_some()
 }
 
-/// Writes the README with other contents in the code blocks that follow the line `<!-- MARK -->`.
-pub fn update(mark: &str, contents: &[String]) {
+/// Writes a document with other contents in the code blocks that follow the line `<!-- MARK -->`.
+pub fn update(name: &str, mark: &str, contents: &[String]) {
     let _guard = WRITER.lock().unwrap();
-    let document = read("README.md");
+    let document = read(name);
     let line = format!("<!-- {mark} -->\n```");
     let mut parts = document.split(line.as_str());
     let mut written = parts.next().unwrap().to_owned();
@@ -50,7 +50,7 @@ pub fn update(mark: &str, contents: &[String]) {
         written.extend([&line, language, "\n", content, "```\n", behind]);
     }
     assert_eq!(blocks(&written, mark), contents);
-    fs::write(path("README.md"), written).unwrap();
+    fs::write(path(name), written).unwrap();
 }
 
 /// Everything in `document` between backquotes that begins with `prefix`.

@@ -3,4 +3,5 @@
 
 mod container;
 mod deb;
+mod rpm;
 mod systemd;

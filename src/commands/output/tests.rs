@@ -5,7 +5,7 @@ use crate::{
     config::Problem,
     engine::report::{Report, Scope},
     rotation::{
-        fixture::{self, connection, now},
+        fixture::{self, now},
         record::{Begun, SinkState},
         view::{self, SinkStatus},
         why::Reason,
@@ -13,8 +13,7 @@ use crate::{
 };
 
 fn row(report: &Report) -> Row {
-    let (name, id, provider) = connection();
-    Row::from_report(&name, &id, &provider, report)
+    Row::of(&fixture::policy(), report, now())
 }
 
 fn document(answer: &Answer) -> Value {
@@ -48,10 +47,15 @@ fn a_rotated_connection_has_every_member() {
             "reason": "overlap",
             "why": "the older token stays for 1 min",
             "phase": "retiring",
+            "mode": "rotate",
             "token_id": "tok_new",
             "previous_token_id": "tok_old",
+            "created_at": "2026-11-22T04:00:00Z",
             "expires_at": "2026-12-22T04:00:00Z",
+            "last_used_at": "2026-11-22T03:55:00Z",
+            "scopes": [],
             "next_at": "2026-12-12T04:00:00Z",
+            "retry_at": null,
             "revoke_after": "2026-11-22T04:01:00Z",
             "sinks": [{
                 "sink": "disk",
@@ -84,10 +88,15 @@ fn what_is_absent_is_null_and_never_left_out() {
         "reason": null,
         "why": "",
         "phase": null,
+        "mode": "rotate",
         "token_id": null,
         "previous_token_id": null,
+        "created_at": null,
         "expires_at": null,
+        "last_used_at": null,
+        "scopes": null,
         "next_at": null,
+        "retry_at": null,
         "revoke_after": null,
         "sinks": [],
         "warnings": [],

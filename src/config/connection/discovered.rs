@@ -79,7 +79,7 @@ impl<'s> Reader<'s> {
         let name = table.get("name").map(|value| pattern(&value));
         if let Some(value) = table.get("connection_id") {
             value.refuse(
-                "`connection_id` has no meaning here: a [[discover]] finds them",
+                "`connection_id` has no effect here: a [[discover]] finds connections",
                 "leave it out, or write one connection under [[connections]]",
             );
         } else {
@@ -165,8 +165,8 @@ impl<'s> Reader<'s> {
 fn unrendered(trouble: &Unrendered) -> String {
     match trouble {
         Unrendered::Unsafe { name } => format!(
-            "its {name} cannot be part of a place: only letters, digits, `.`, `_` and `-` can, not in \
-             front and no two dots (write it under [[connections]], with places of its own)"
+            "its {name} cannot be part of a path: only letters, digits, `.`, `_` and `-` are allowed, not \
+             `.` or `-` first and no two dots (write it under [[connections]], with its own deliver_to)"
         ),
         // The rule is refused as a whole then.
         Unrendered::Unknown(_) => "its templates cannot be filled in".to_owned(),
@@ -177,7 +177,7 @@ fn strategies(value: &Value<'_>, config: Option<&ProviderConfig>) -> Vec<String>
     const EXAMPLE: &str = "write strategy = [\"okta\"], or leave it out for all of them";
     let items = value.list("a list of strategies").unwrap_or_default();
     if items.is_empty() {
-        value.refuse("`strategy` names none: nothing would ever match", EXAMPLE);
+        value.refuse("`strategy` is empty: nothing would ever match", EXAMPLE);
     }
     let known = config.map(ProviderConfig::strategies).unwrap_or_default();
     let mut words = Vec::new();
@@ -186,7 +186,7 @@ fn strategies(value: &Value<'_>, config: Option<&ProviderConfig>) -> Vec<String>
         if !known.is_empty() && !known.contains(&word) {
             let hint = match nearest(word, known.iter().copied()) {
                 Some(near) => format!("did you mean \"{near}\"?"),
-                None => format!("those with SCIM are {}", known.join(", ")),
+                None => format!("the strategies with SCIM are {}", known.join(", ")),
             };
             let message = format!("no connection with SCIM has the strategy \"{}\"", shown(word));
             value.findings().warning(item.at, message, hint);
@@ -202,7 +202,7 @@ fn pattern(value: &Value<'_>) -> Option<Pattern> {
         .map_err(|why| {
             value.refuse(
                 format!("`name` is not a regular expression: {why}"),
-                "write name = \"^cust-\" for all that begin so",
+                "write name = \"^cust-\" for all names that begin with cust-",
             );
         })
         .ok()
@@ -222,12 +222,8 @@ fn templates(value: &Value<'_>) {
                 unknown = true;
                 let names = NAMES.map(|name| format!("{{{{ {name} }}}}")).join(", ");
                 part.refuse(
-                    format!(
-                        "`{}` holds a template that is not known: {}",
-                        shown(key),
-                        shown(&name)
-                    ),
-                    format!("in a [[discover]] there are {names}"),
+                    format!("`{}` has an unknown template: {}", shown(key), shown(&name)),
+                    format!("the names in a [[discover]] are {names}"),
                 );
             }
         }

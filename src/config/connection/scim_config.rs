@@ -15,8 +15,8 @@ impl Reader<'_> {
             let provider = provider.map(ProviderName::as_str).unwrap_or_default();
             value.refuse(
                 format!(
-                    "`scim_configuration` has no meaning here: the connections of `{provider}` have none \
-                     that could be set"
+                    "`scim_configuration` has no effect here: the connections of `{provider}` have no \
+                     SCIM configuration that can be set"
                 ),
                 "leave it out",
             );

@@ -2,11 +2,11 @@
 
 use super::Reader;
 use crate::{
-    clock::rfc3339,
     config::policy::notice,
     rotation::{policy::USUAL_NOTICE, watch::Watch},
     table::{At, Table, Value, page},
     token::ConnectionName,
+    words::date,
 };
 
 /// How the tables are called in messages.
@@ -79,7 +79,7 @@ impl<'s> Reader<'s> {
             return;
         }
         if let Some(value) = expiry.filter(|_| expires_at <= self.now) {
-            let message = format!("{name} has expired: `expires_at` is {}", rfc3339(expires_at));
+            let message = format!("{name} expired at {} (`expires_at`)", date(expires_at));
             let hint = "renew the token and write its new date, or remove the [[watch]]";
             self.findings.warning(value.at, message, hint);
         }
@@ -97,8 +97,7 @@ impl<'s> Reader<'s> {
             }
             for watch in self.watches.iter_mut().filter(|watch| watch.name == name) {
                 watch.shadowed = true;
-                let message =
-                    format!("{name} is also the name of a connection that was discovered");
+                let message = format!("{name} is also the name of a discovered connection");
                 self.findings.warning(at, message, "give the [[watch]] another name");
             }
         }

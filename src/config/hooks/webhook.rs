@@ -76,8 +76,8 @@ pub(super) fn webhook(value: &Value<'_>, keyring: Keyring<'_>) -> Option<HookCal
 fn signing_key(value: &Value<'_>, keyring: Keyring<'_>) -> Option<SecretRef> {
     secret::reference(value, keyring, |secret| {
         SigningKey::try_new(secret).map(drop).map_err(|_| {
-            "the secret is not whsec_ and 24 to 64 bytes in base64; \
-             printf 'whsec_%s' \"$(openssl rand -base64 32)\" makes one"
+            "the secret must be whsec_ followed by 24 to 64 bytes in base64; \
+             make one with printf 'whsec_%s' \"$(openssl rand -base64 32)\""
         })
     })
 }
@@ -103,19 +103,19 @@ fn address(value: &Value<'_>, keyring: Keyring<'_>) -> Option<Address<SecretRef>
         Err(_) if plain => {
             value.refuse(
                 "`url` must begin with https://",
-                "plain http is allowed to this machine alone, such as http://127.0.0.1:8080/",
+                "plain http is allowed only to this machine, such as http://127.0.0.1:8080/",
             );
             return None;
         }
         Err(error) => {
-            value.refuse(format!("`url`: {error}"), "write the address alone");
+            value.refuse(format!("`url`: {error}"), "write only the address");
             return None;
         }
     };
     if may_hold_a_key {
         value.findings().warning(
             value.at,
-            "`url` may hold a key that everybody who can read this file has",
+            "`url` may contain a key, which everyone who can read this file would have",
             "move the whole URL to a file that only scimitar's user can read, and write url = { file = \"PATH\" }",
         );
     }
@@ -139,7 +139,7 @@ fn headers(
     for (key, value) in table.values() {
         match header(key, &value, keyring) {
             Some((name, _)) if read.iter().any(|(other, _)| *other == name) => {
-                value.refuse(format!("the header {name} is there twice"), "leave one out");
+                value.refuse(format!("the header {name} is set twice"), "leave one out");
                 whole = false;
             }
             Some(header) => read.push(header),
@@ -179,7 +179,7 @@ fn header(
     if SECRET_WORDS.iter().any(|word| name.as_str().contains(word)) {
         value.refuse(
             format!("the header {name} takes a reference, never the secret itself"),
-            format!("write \"{name}\" = {{ file = \"PATH\" }}; {{ env = \"NAME\" }} and {{ credential = \"NAME\" }} do as well"),
+            format!("write \"{name}\" = {{ file = \"PATH\" }}; {{ env = \"NAME\" }} and {{ credential = \"NAME\" }} also work"),
         );
         return None;
     }
@@ -199,7 +199,7 @@ fn body(table: &Table<'_>, keyring: Keyring<'_>) -> Option<Option<Body<SecretRef
     let Some(source) = source else {
         for value in content_type.iter().chain(&secrets) {
             value.refuse(
-                format!("`{}` says nothing without `body`", value.key()),
+                format!("`{}` has no effect without `body`", value.key()),
                 "without one, a CloudEvent is sent: leave this out, or write body = '{ \"text\": \"{{ why }}\" }'",
             );
         }
@@ -211,8 +211,8 @@ fn body(table: &Table<'_>, keyring: Keyring<'_>) -> Option<Option<Body<SecretRef
             let read = ContentType::try_new(text);
             if read.is_none() {
                 value.refuse(
-                    "`content_type` is none that a body can be filled in for",
-                    "it is JSON (application/json, application/…+json), application/x-www-form-urlencoded, text/plain or text/markdown",
+                    "`content_type` is not supported with `body`",
+                    "supported are JSON (application/json, application/…+json), application/x-www-form-urlencoded, text/plain or text/markdown",
                 );
             }
             read
@@ -229,7 +229,7 @@ fn body(table: &Table<'_>, keyring: Keyring<'_>) -> Option<Option<Body<SecretRef
         source.refuse(
             format!("`body`: {words}"),
             format!(
-                "it may hold {}, and {{{{ secrets.NAME }}}} of what `secrets` names",
+                "it may use {}, and {{{{ secrets.NAME }}}} for each name in `secrets`",
                 hook::FIELDS.map(|name| format!("{{{{ {name} }}}}")).join(", ")
             ),
         );
@@ -255,7 +255,7 @@ fn body_secrets(value: &Value<'_>, keyring: Keyring<'_>) -> Option<BTreeMap<Stri
         if !is_word {
             value.refuse(
                 "`secrets`: this name cannot be written in a template",
-                "name it with letters, digits and underscores",
+                "use letters, digits and underscores",
             );
             whole = false;
         } else if let Some(secret) = secret::reference(&value, keyring, |_| Ok(())) {

@@ -15,13 +15,13 @@ use crate::{
 
 /// `[defaults]`.
 pub(super) fn defaults() -> Value {
-    policy(table("What holds for every connection that does not say otherwise.")).build()
+    policy(table("Defaults for all connections; a connection's own value wins.")).build()
 }
 
 /// One of `[[connections]]`.
 pub(super) fn connection() -> Value {
-    const LABEL: &str = "The label in metrics, logs and results; unique. Renaming moves nothing.";
-    let mut places = list("Where the token goes; at least one place.", &sinks::delivery());
+    const LABEL: &str = "The label in metrics, logs and results; unique. Safe to rename: state is keyed by connection ID.";
+    let mut places = list("Where the token is delivered; at least one sink.", &sinks::delivery());
     places["minItems"] = json!(1);
     let keys = table("A connection whose tokens are rotated.")
         .must("name", fitting(LABEL, CONNECTION_NAME, "initech-okta"))
@@ -33,12 +33,12 @@ pub(super) fn connection() -> Value {
 
 /// One of `[[discover]]`.
 pub(super) fn discover() -> Value {
-    const STRATEGY: &str = "Connections of these strategies alone. Default: of all that have SCIM.";
-    const NAME: &str =
-        "A regular expression that is found in the connection's name. Default: any name.";
+    const STRATEGY: &str =
+        "Only connections of these strategies. Default: all strategies with SCIM.";
+    const NAME: &str = "A regular expression that the connection's name, or a part of it, must match. Default: any name.";
     let mut places = list(
-        "Where each token goes; in every place {{ connection.name }} or {{ connection.id }} stands for \
-         what was found.",
+        "Where each token is delivered; {{ connection.name }} and {{ connection.id }} stand for the discovered \
+         connection.",
         &sinks::delivery(),
     );
     places["minItems"] = json!(1);
@@ -54,13 +54,13 @@ pub(super) fn discover() -> Value {
 
 /// One of `[[watch]]`.
 pub(super) fn watch() -> Value {
-    const EXPIRY: &str = "When the token stops working: a day, which ends it as it begins in UTC, or a \
-                          time with its offset.";
+    const EXPIRY: &str = "When the token stops working: a day (its start in UTC), or a time with an \
+                          offset.";
     const MOMENT: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2}))?$";
     const LABEL: &str = "The label in metrics, logs and results; unique, also among connections.";
-    const NOTICE: &str = "How long before it expires hooks are told so, once for each time; the longest \
-                          is also when the alerts begin. Default: 14d, 3d and 1d.";
-    table("A token that no provider is asked about. Nothing is rotated: people are told in time.")
+    const NOTICE: &str = "How long before expiry hooks run, once for each time; alerts begin at the longest. \
+                          Default: 14d, 3d and 1d.";
+    table("A token without a provider. It is not rotated: people are told before it expires.")
         .must("name", fitting(LABEL, CONNECTION_NAME, "initech-sso"))
         .must("expires_at", fitting(EXPIRY, MOMENT, "2099-03-01"))
         .may("owner", text("Who renews it.", "identity team"))
@@ -99,42 +99,42 @@ fn policy(keys: Keys) -> Keys {
         "How long a token lives; more than {} s. Default: it does not expire.",
         shortest_life().as_secs() - 1
     );
-    const LEAD: &str = "A token is due when less than this is left of its life: a duration, or a \
-                        share (below 50%) of the life that was granted. Default: \"33%\", unless a \
-                        schedule stands alone.";
+    const LEAD: &str = "A token is due when less than this is left: a duration, or a share (below 50%) \
+                        of the granted lifetime. Default: \"33%\", unless only a \
+                        schedule is set.";
     const AGE: &str = "A token is due when it is older than this. Default: none.";
     const SCHEDULE: &str = "When a rotation may start: cron with 5 fields as crontab reads them, or 6 \
-                            or 7 with seconds in front and years behind. Default: as soon as it is due.";
-    const WINDOW: &str = "For how long after a tick of the schedule a rotation may start; one that did not \
-                          waits for the next tick. Default: at any time after it.";
-    const FREEZE: &str = "Times in which nothing is rotated and nothing is revoked, in the time zone of the \
-                          policy: days, intervals of days with both days in them, or of times. A token \
-                          that would expire is rotated all the same. Default: none.";
+                            or 7 with seconds first and years last. Default: as soon as it is due.";
+    const WINDOW: &str = "For how long after a tick of the schedule a rotation may start; otherwise it waits for \
+                          the next tick. Default: no limit.";
+    const FREEZE: &str = "Times without rotations and revocations, in the policy's time zone: days, intervals of days (inclusive), or \
+                          intervals of times. A token that would expire is rotated anyway. Default: \
+                          none.";
     const SPAN: &str = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?(/[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?)?)?$";
-    const OVERLAP: &str = "How long every sink has held the new token before the older one goes. \
-                           Default: \"24h\".";
-    const USED: &str = "… and the new one has been used by someone other than scimitar's own probe. \
-                        Default: true where the provider tells when tokens were used.";
-    const IDLE: &str = "… and the older one has been unused for this long. Default: not asked for.";
-    const LATEST: &str = "… but at the latest then, even without that evidence. Default: never; it \
-                          waits and alerts.";
-    const JITTER: &str = "The schedule's ticks are spread over this long, each connection always \
-                          to the same moment; \"0s\" turns it off. Default: a twentieth of the \
+    const OVERLAP: &str = "How long every sink must have held the new token before the previous one \
+                           is revoked. Default: \"24h\".";
+    const USED: &str = "… and until the new token has been used, not counting Scimitar's own probe. Default: \
+                        true if the provider reports when tokens were used.";
+    const IDLE: &str =
+        "… and until the previous token has been unused for this long. Default: no such condition.";
+    const LATEST: &str = "… but revoke it after this time even if those conditions are not \
+                          met. Default: never; Scimitar waits and alerts.";
+    const JITTER: &str = "The schedule's ticks are spread over this time; each connection keeps \
+                          the same offset; \"0s\" turns it off. Default: a twentieth of the \
                           time to the next tick, at most 15m.";
-    const VERIFY: &str = "How a new token is proven before it is delivered: one user is asked for with \
-                          it; with \"write\" a throw-away user is also created, changed and deleted, where \
-                          the provider is known to allow that; with \"off\" nothing is. Default: \
+    const VERIFY: &str = "How a new token is proven before delivery: \"read\" reads one user with it; \"write\" also \
+                          creates, changes and deletes a throw-away user, where the provider is known to \
+                          support it; \"off\" does not test it. Default: \
                           \"read\".";
-    const MODE: &str =
-        "Rotate, or watch, measure and alert and change nothing. Default: \"rotate\".";
-    const NOTICE: &str = "How long before the token in use stops working hooks are told so (the event \
-                          expiring), once for each time. Default: 14d, 3d and 1d; where tokens are rotated, \
-                          those of them that are shorter than rotate_before.";
-    const OWNER: &str = "Who is asked about the connection: `tokens` shows it, and {{ owner }} stands for it in the \
+    const MODE: &str = "\"rotate\", or \"observe\": watch, measure and alert, but change nothing. Default: \"rotate\".";
+    const NOTICE: &str = "How long before the token in use expires hooks run (event \"expiring\"), once for each \
+                          time. Default: 14d, 3d and 1d; for rotated tokens, only those shorter than \
+                          rotate_before.";
+    const OWNER: &str = "Who is responsible for the connection: `tokens` shows it, and {{ owner }} stands for it in the \
                          tags and labels of a delivery. Default: nobody.";
-    const UNMANAGED: &str = "What is done about a token that nobody owns. Default: \"report\".";
-    const DRIFT: &str = "What is done about a sink that somebody else wrote to, and about a SCIM configuration that \
-         somebody else changed. Default: \"report\".";
+    const UNMANAGED: &str = "What to do about an unmanaged token. Default: \"report\".";
+    const DRIFT: &str = "What to do when something else modified the secret or the SCIM configuration. Default: \
+         \"report\".";
     let report_or = |about, other| by_default("report", word(about, &["report", other]));
     keys.may("scopes", scopes())
         .may("token_lifetime", duration(&life, "30d"))
@@ -165,7 +165,7 @@ fn policy(keys: Keys) -> Keys {
 
 /// One of those that there are, unless a provider's own table may name others.
 fn scope() -> Value {
-    const ABOUT: &str = "A right of the token.";
+    const ABOUT: &str = "A scope of the token.";
     let declared = KINDS.iter().any(|kind| matches!(kind.scopes, ScopeWords::Declared));
     if declared {
         let first = all_scopes().first().copied().unwrap_or_default();
@@ -178,8 +178,8 @@ fn scope() -> Value {
 fn scopes() -> Value {
     json!({
         "description": "What a token may do: the five for users, the same five for groups, or \
-                        \"inherit\" to take those of the token that is replaced. Default: those \
-                        of the token that is replaced; where there is none, the provider's default.",
+                        \"inherit\" to take those of the replaced token. Default: those of the \
+                        replaced token; without one, the provider's default.",
         "examples": [["get:users", "post:users"]],
         "oneOf": [
             { "const": "inherit" },

@@ -16,9 +16,9 @@ use crate::{
 /// `include`.
 pub(super) fn include() -> Value {
     list(
-        "Further files with [[connections]]. * and ? may stand in the last part of a path; matches \
+        "Further files with [[connections]]. * and ? are allowed in the last part of a path; matches \
          are read in the order of their names. Default: none.",
-        &text("A path, from this file's folder.", "connections.d/*.toml"),
+        &text("A path, relative to this file's folder.", "connections.d/*.toml"),
     )
 }
 
@@ -29,8 +29,9 @@ pub(super) fn state() -> Value {
                         sqlite://path/from/this/file.";
     const POSTGRES: &str =
         "A PostgreSQL database, for several replicas; never with a password in it.";
-    const PASSWORD: &str = "Of the role in PostgreSQL; by reference only. Default: none.";
-    const CA: &str = "Certificates to trust beside the system's, in PEM, for PostgreSQL. Default: that \
+    const PASSWORD: &str =
+        "The password of the role in PostgreSQL; by reference only. Default: none.";
+    const CA: &str = "Certificates to trust in addition to the system's, in PEM, for PostgreSQL. Default: that \
                       of [http].";
     let file = fitting(FILE, r"^sqlite://[^?#]*[^?#/]$", "sqlite://ledger.db");
     let database = fitting(
@@ -40,7 +41,7 @@ pub(super) fn state() -> Value {
     );
     let url = any_of_these(ABOUT, &[database, file]);
     let url = by_default("sqlite:///var/lib/scimitar/ledger.db", url);
-    table("Where every step is written down before it is taken.")
+    table("Where every step is recorded before it is taken.")
         .must("url", url)
         .may("password", secret(PASSWORD))
         .may("ca_file", text(CA, "ca.pem"))
@@ -55,12 +56,23 @@ pub(super) fn server() -> Value {
         .build()
 }
 
+/// `[control]`.
+pub(super) fn control() -> Value {
+    const ABOUT: &str = "The socket's path, or \"off\". Default: /run/scimitar/control.sock for a \
+                         configuration in /etc/scimitar, else \"off\".";
+    table(
+        "The local socket at which the daemon carries out commands, so that they need no secrets.",
+    )
+    .must("socket", fitting(ABOUT, r"^[^\s/]|^/.*[^/]$", "/run/scimitar/control.sock"))
+    .build()
+}
+
 /// `[log]`.
 pub(super) fn log() -> Value {
-    const FORMAT: &str = "How log lines are written. Default: as suits where they go.";
+    const FORMAT: &str = "The format of log lines. Default: depends on where they are written to.";
     const AUDIT: &str = "The audit log: one JSON line for each step, chained by hashes. Default: \
                          none.";
-    table("What is written down for people, and for auditors.")
+    table("Logs and the audit log.")
         .may("format", word(FORMAT, &["text", "json", "journald"]))
         .may("audit", text(AUDIT, "audit.jsonl"))
         .build()
@@ -68,13 +80,13 @@ pub(super) fn log() -> Value {
 
 /// `[engine]`.
 pub(super) fn engine() -> Value {
-    const PARALLEL: &str = "How many connections of one provider tenant are worked on at once; \
-                            those that wait do not count. Default: 16.";
-    const SURVEY: &str = "How often a connection is looked at while nothing is due; 1s to 1d. \
-                          Default: \"5m\" where that takes at most a tenth of the provider's share \
-                          of its rate limit, else as often as it does.";
+    const PARALLEL: &str = "How many connections of one provider tenant are processed at the same \
+                            time; waiting ones do not count. Default: 16.";
+    const SURVEY: &str = "How often a connection is checked while nothing is due; 1s to 1d. Default: \
+                          \"5m\", or longer if that would take more than a tenth of the \
+                          provider's share of its rate limit.";
     const TIMEOUT: &str = "How long one request may take; 1s to 10m. Default: \"30s\".";
-    table("How much is done at once, and how often.")
+    table("Parallelism and intervals.")
         .may("max_parallel", by_default(16, whole(PARALLEL, 1, 10_000, 16)))
         .may("survey_interval", duration(SURVEY, "5m"))
         .may("request_timeout", by_default("30s", duration(TIMEOUT, "30s")))
@@ -83,26 +95,26 @@ pub(super) fn engine() -> Value {
 
 /// `[metrics]`.
 pub(super) fn metrics() -> Value {
-    const TEXTFILE: &str = "Written in one piece at the end of each one-shot, for node_exporter's \
-                            textfile collector. Default: none.";
-    const INSTANCE: &str = "The label instance_name of every series in the textfile, by which several \
-                            files in one folder differ. Default: this file's name without its end.";
-    const LIMIT: &str = "Above this many connections, series for each of them give way to \
-                         histograms and the most urgent ones. Default: 10000.";
+    const TEXTFILE: &str = "Written atomically at the end of each one-shot run, for node_exporter's textfile \
+                            collector. Default: none.";
+    const INSTANCE: &str = "The label instance_name of every series in the textfile, which tells several \
+                            files in one folder apart. Default: this file's name without its extension.";
+    const LIMIT: &str = "With more connections than this, only the most urgent have series of their \
+                         own. Default: 1000.";
     table("Metrics for Prometheus.")
         .may("textfile", text(TEXTFILE, "scimitar.prom"))
         .may("instance_name", text(INSTANCE, "scimitar-emea"))
-        .may("per_connection_limit", by_default(10_000, whole(LIMIT, 0, 1_000_000, 10_000)))
+        .may("per_connection_limit", by_default(1_000, whole(LIMIT, 0, 1_000_000, 1_000)))
         .build()
 }
 
 /// One of `[[hooks]]`.
 pub(super) fn hook(stores: &[StoreWord]) -> Value {
     let events = OCCASIONS.map(Occasion::as_str);
-    let mut on = list("After what.", &word("What happened.", &events));
+    let mut on = list("The events that the hook runs after.", &word("An event.", &events));
     on["minItems"] = json!(1);
     let mut exec = list(
-        "A program, by its absolute path, and its arguments. It gets names and ids in its \
+        "A program, by its absolute path, and its arguments. It receives names and ids in its \
          environment, never a token.",
         &json!({ "type": "string" }),
     );
@@ -111,7 +123,7 @@ pub(super) fn hook(stores: &[StoreWord]) -> Value {
     table("A program or a webhook after an event.")
         .may("name", text("What it is called in metrics and logs.", "reload-idp"))
         .must("on", on)
-        .may("timeout", by_default("30s", duration("How long it may take.", "30s")))
+        .may("timeout", by_default("30s", duration("How long it may run.", "30s")))
         .either("exec", exec)
         .either("webhook", webhook(stores))
         .build()
@@ -119,19 +131,20 @@ pub(super) fn hook(stores: &[StoreWord]) -> Value {
 
 /// `webhook` of a hook.
 fn webhook(stores: &[StoreWord]) -> Value {
-    const URL: &str = "Where; only its host is ever shown.";
-    const KEPT_URL: &str = "Where, as a secret: the whole URL, which holds a key.";
-    const SECRET: &str = "The key of the signature; by reference only. Required where neither `body` \
-                          nor a key in `url` or `headers` says that the receiver has a way of its own.";
-    const BODY: &str = "What is sent instead of a CloudEvent: a template with the event's fields, as \
-                        {{ why }}.";
-    const CONTENT_TYPE: &str = "What the body is.";
-    let plain_url = fitting("As it is.", r"^https?://\S+$", "https://hooks.example.com/scimitar");
+    const URL: &str = "The URL; only its host is ever shown.";
+    const KEPT_URL: &str = "The URL as a secret: the whole URL, because it contains a key.";
+    const SECRET: &str = "The key of the signature; by reference only. Required unless `body` is \
+                          set or `url` or `headers` contain a key.";
+    const BODY: &str = "The body to send instead of a CloudEvent: a template with the event's fields, \
+                        such as {{ why }}.";
+    const CONTENT_TYPE: &str = "The content type of the body.";
+    let plain_url =
+        fitting("The URL itself.", r"^https?://\S+$", "https://hooks.example.com/scimitar");
     let url = any_of_these(URL, &[plain_url, credential(KEPT_URL, stores)]);
     let value = any_of_these(
         "Its value.",
         &[
-            text("As it is.", "scimitar"),
+            text("The value itself.", "scimitar"),
             credential("A secret, such as the value of Authorization.", stores),
         ],
     );
@@ -140,7 +153,7 @@ fn webhook(stores: &[StoreWord]) -> Value {
         r"^(application/([^;\s]+\+)?json|application/x-www-form-urlencoded|text/plain|text/markdown)\s*(;.*)?$",
         "application/json",
     );
-    table("An address that is told by a POST.")
+    table("An address that receives a POST.")
         .must("url", url)
         .may("secret", credential(SECRET, stores))
         .may("headers", map("Further headers.", r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", &value))
@@ -149,7 +162,7 @@ fn webhook(stores: &[StoreWord]) -> Value {
         .may(
             "secrets",
             map(
-                "Secrets in the body, by the names that it calls them by.",
+                "Secrets used in the body, by name.",
                 r"^[A-Za-z_][A-Za-z0-9_]*$",
                 &credential("As {{ secrets.NAME }} in `body`; by reference only.", stores),
             ),

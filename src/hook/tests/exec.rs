@@ -146,7 +146,7 @@ async fn how_it_ended_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let cases = [
         ("exit 7", "ended with exit status 7"),
-        ("kill -SEGV $$", "was ended by SIGSEGV"),
+        ("kill -SEGV $$", "was killed by SIGSEGV"),
         ("cat > /dev/null; echo of no use >&2; exit 1", "ended with exit status 1"),
     ];
     for (text, words) in cases {

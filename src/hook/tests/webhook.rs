@@ -141,7 +141,10 @@ async fn every_answer_is_judged() {
             Some((503, "retry-after", "90")),
             Some((Class::Transient, Code::Unavailable, "answered 503", long)),
         ),
-        (Some((410, "x-a", "b")), Some((Class::Terminal, Code::Invalid, "it wants no more", None))),
+        (
+            Some((410, "x-a", "b")),
+            Some((Class::Terminal, Code::Invalid, "it no longer accepts events", None)),
+        ),
         (
             Some((401, "x-a", "b")),
             Some((Class::Terminal, Code::Unauthorized, "the same secret", None)),
@@ -149,7 +152,7 @@ async fn every_answer_is_judged() {
         (Some((404, "x-a", "b")), Some((Class::Terminal, Code::Invalid, "answered 404", None))),
         (
             Some((308, "location", "http://127.0.0.1:1/elsewhere?canary")),
-            Some((Class::Terminal, Code::Invalid, "a redirect to 127.0.0.1, which is not", None)),
+            Some((Class::Terminal, Code::Invalid, "a redirect to 127.0.0.1, which Scimitar", None)),
         ),
         (None, Some((Class::Transient, Code::Timeout, "", None))),
     ];
@@ -233,7 +236,8 @@ async fn a_service_is_sent_its_own_form_unsigned() {
 
 #[tokio::test]
 async fn no_failure_shows_a_key() {
-    for (status, words) in [(403, "is the key in `url`"), (404, "answered 404"), (500, "")] {
+    for (status, words) in [(403, "check that the key in `url`"), (404, "answered 404"), (500, "")]
+    {
         let mut receiver = Receiver::start(Some((status, "x-a", "b"))).await;
         receiver.url.set_query(Some("key=canary-url"));
         let fault = own_form(&receiver, None).run(&message()).await.unwrap_err();

@@ -107,9 +107,9 @@ impl Address {
     /// In words that hold no password, with the way out.
     pub fn try_new(text: &str) -> Result<Self, NotAnAddress> {
         let how = || format!("write url = \"{EXAMPLE}\"");
-        let rest = rest(text).ok_or_else(|| wrong("is not of PostgreSQL", how()))?;
+        let rest = rest(text).ok_or_else(|| wrong("is not a PostgreSQL URL", how()))?;
         if rest.contains('#') {
-            return Err(wrong("holds a #", "write %23 where it belongs to a name"));
+            return Err(wrong("holds a #", "write %23 if it is part of a name"));
         }
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = place.split_once('/').unwrap_or((place, ""));
@@ -120,7 +120,7 @@ impl Address {
         let query = Query::read(query)?;
         let user = name("user", user)?.or(query.user);
         let user = user.ok_or_else(|| {
-            wrong("does not say as which user", format!("write it before the host: {EXAMPLE}"))
+            wrong("does not name the user", format!("write it before the host: {EXAMPLE}"))
         })?;
         let database = name("database", database)?.ok_or_else(|| {
             wrong("does not name a database", format!("write it at the end: {EXAMPLE}"))
@@ -161,8 +161,8 @@ fn password() -> NotAnAddress {
     wrong(
         "must not hold a password",
         "take it out, and keep it where only scimitar can read it: in [state], password = { file = \
-         \"PATH\" }, { env = \"NAME\" } or { credential = \"NAME\" }\nwhoever could read this file may \
-         know it: replace it in the database",
+         \"PATH\" }, { env = \"NAME\" } or { credential = \"NAME\" }\nanyone who could read this file \
+         may know it: change it in the database",
     )
 }
 
@@ -189,7 +189,7 @@ impl Query {
                     read.socket = folder.filter(|folder| folder.is_absolute());
                     if read.socket.is_none() {
                         return Err(wrong(
-                            "names a host behind the question mark that is no folder",
+                            "has a `host` after the question mark that is not a folder",
                             format!("write host=/run/postgresql for a socket, else {EXAMPLE}"),
                         ));
                     }
@@ -205,9 +205,9 @@ impl Query {
                     let known = key.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
                     let what = if known && key.len() <= 40 { key } else { "something" };
                     return Err(wrong(
-                        format!("holds {what}, which has no meaning here"),
-                        "leave it out: behind the question mark stand sslmode, and for a socket host \
-                         (its folder), port and user",
+                        format!("holds {what}, which is not supported there"),
+                        "leave it out: allowed after the question mark are sslmode and, for a socket, \
+                         host (its folder), port and user",
                     ));
                 }
             }
@@ -221,7 +221,7 @@ fn encrypted(mode: &str) -> Result<bool, NotAnAddress> {
         "verify-full" => Ok(true),
         "disable" => Ok(false),
         "require" | "verify-ca" | "prefer" | "allow" => Err(wrong(
-            format!("holds sslmode={mode}, which does not show that the server is the right one"),
+            format!("holds sslmode={mode}, which does not verify the server's identity"),
             "write sslmode=verify-full, and name the PEM file of a private authority in `ca_file`",
         )),
         _ => Err(wrong(
@@ -238,7 +238,7 @@ fn host(text: &str) -> Result<Host, NotAnAddress> {
             let (name, after) =
                 rest.split_once(']').ok_or_else(|| wrong("holds a [ without a ]", how()))?;
             if name.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err(wrong("holds something in brackets that is no address", how()));
+                return Err(wrong("has something in brackets that is not an address", how()));
             }
             (name.to_owned(), after.strip_prefix(':').unwrap_or(after))
         }
@@ -253,7 +253,7 @@ fn host(text: &str) -> Result<Host, NotAnAddress> {
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || ".-_:".contains(c);
     if name.is_empty() || name.len() > 253 || !name.chars().all(fits) {
-        return Err(wrong("names a host that cannot be one", how()));
+        return Err(wrong("has an invalid host name", how()));
     }
     Ok(Host::Tcp { name, port })
 }
@@ -272,7 +272,7 @@ fn name(what: &str, text: &str) -> Result<Option<String>, NotAnAddress> {
     name.map(Some).ok_or_else(|| {
         wrong(
             format!("holds a {what} that cannot be read"),
-            "write what is special in it as UTF-8 in percent signs: %40 for @",
+            "percent-encode special characters as UTF-8: %40 for @",
         )
     })
 }
@@ -354,11 +354,11 @@ mod tests {
             ("postgres://s@db:x/d", "port"),
             ("postgres://s@[::1/d", "without a ]"),
             ("postgres://s@[db]/d", "in brackets"),
-            ("postgres://s@d b/d", "cannot be one"),
+            ("postgres://s@d b/d", "invalid host name"),
             ("postgres://%zz@db/d", "user"),
             ("postgres://s@db/d?options=-c", "options"),
             ("postgres://s@db/d?sslrootcert=ca.pem", "sslrootcert"),
-            ("postgres://s@db/d?host=db2", "no folder"),
+            ("postgres://s@db/d?host=db2", "not a folder"),
             ("postgres://s@db/d#x", "#"),
         ] {
             let refused = Address::try_new(text).unwrap_err();

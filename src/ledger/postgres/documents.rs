@@ -89,7 +89,7 @@ async fn load<T: DeserializeOwned>(
     let Some(row) = rows.first() else { return Ok(None) };
     serde_json::from_str(row.try_get(0)?).map(Some).map_err(|error| {
         Failure::Unusable(format!(
-            "what it remembers of {what} {key} cannot be read ({error}): run the version that wrote it, \
+            "its record of {what} {key} cannot be read ({error}): run the version that wrote it, \
              or a newer one"
         ))
     })

@@ -101,39 +101,39 @@ fn of_server(error: &DbError, address: &Address) -> Words {
     let class = code.get(..2).unwrap_or_default();
     let detail = match (class, code) {
         (_, "28P01") => format!(
-            "it refuses the password of {user} ({said}): see that `password` in [state] leads to the \
-             one that the database knows; it is read anew for each connection"
+            "it rejects the password of {user} ({said}): check that `password` in [state] refers to the \
+             database's password; Scimitar reads it again for each connection"
         ),
         ("28", _) => format!(
-            "it lets {user} not in from here ({said}): pg_hba.conf on the server says who may, and \
-             whether encrypted (sslmode=verify-full) or with a password (`password` in [state])"
+            "it does not accept {user} from this machine ({said}): check pg_hba.conf on the server, and whether \
+             it requires encryption (sslmode=verify-full) or a password (`password` in [state])"
         ),
         (_, "3D000") => format!(
             "there is no database {database} on it: create it (docs/postgresql.md), or name another \
              one in [state] url"
         ),
         (_, "42501") => format!(
-            "{user} may not do that ({said}): `scimitar check --online` tells which rights it lacks, \
-             docs/postgresql.md how to grant them"
+            "{user} may not do that ({said}): `scimitar check --online` lists the missing permissions, docs/postgresql.md \
+             shows how to grant them"
         ),
         (_, "25006") | ("0A", _) if said.contains("read-only") || said.contains("recovery") => {
             "the server is a standby or was made read-only: name the primary in [state] url, or all \
-             servers with commas between them"
+             servers, separated by commas"
                 .to_owned()
         }
-        (_, "57014") => format!("it took longer than {} ms ({said})", super::STATEMENT_TIMEOUT),
+        (_, "57014") => format!("the statement took longer than {} ms ({said})", super::STATEMENT_TIMEOUT),
         (_, "55P03") => "other transactions kept a row locked".to_owned(),
         ("53", _) => format!(
-            "the server has run out of something ({said}): room on its disk, memory or connections"
+            "the server has run out of disk space, memory or connections ({said})"
         ),
         ("42" | "3F", _) => {
             return Words::Unusable(format!(
-                "its tables are not as they should be ({said}): restore the schema scimitar from a \
-                 backup, or drop it, and the next run makes it anew and rebuilds what the sinks can \
-                 tell"
+                "its tables are damaged or were changed ({said}): restore the schema scimitar from a \
+                 backup, or drop it, and the next run creates it again and rebuilds what it can from \
+                 the sinks"
             ));
         }
-        ("22", _) => return Words::Unusable(format!("it does not take what is written ({said})")),
+        ("22", _) => return Words::Unusable(format!("it rejects the data ({said})")),
         _ => format!("{said} (SQLSTATE {code})"),
     };
     Words::Unavailable(detail)
@@ -159,13 +159,11 @@ fn of_connection(
     }
     if said.contains("does not allow writes") {
         return format!(
-            "none of its servers can be written ({host}): all are standbys, or the primary is away"
+            "none of its servers is writable ({host}): all are standbys, or the primary is unreachable"
         );
     }
     if said.contains("server does not support TLS") {
-        return format!(
-            "{host} speaks without encryption only: set ssl = on there (postgresql.conf)"
-        );
+        return format!("{host} does not support encryption: set ssl = on there (postgresql.conf)");
     }
     if said.contains("password missing") {
         return "it asks for a password: name it as `password` in [state]".to_owned();
@@ -175,6 +173,6 @@ fn of_connection(
             format!("nothing listens there ({said})")
         }
         Some(io::ErrorKind::TimedOut) => format!("{host} did not answer in time ({said})"),
-        _ => format!("the connection to it was lost or not made ({said})"),
+        _ => format!("the connection was lost or could not be made ({said})"),
     }
 }

@@ -69,9 +69,9 @@ impl SharedLimit for Limits {
                 (&whole_at_most, Type::INT8),
             ];
             let rows = ask(&client, BEGIN, statement, &parameters).await?;
-            let row = rows.first().ok_or_else(|| {
-                Failure::Unavailable("it kept nothing of what was taken".to_owned())
-            })?;
+            let row = rows
+                .first()
+                .ok_or_else(|| Failure::Unavailable("it did not record the requests".to_owned()))?;
             let left = |column| row.try_get::<_, i64>(column).map(duration);
             Ok(Turns { ours: left(0)?, whole: left(1)?, pause: left(2)? })
         });

@@ -169,7 +169,9 @@ async fn seal(client: &Client, to: Option<&str>) -> Result<(), Failure> {
     }
     // Another copy was faster.
     schema::must_be_of_use(client).await?;
-    Err(Failure::Unavailable("another `scimitar state copy` is at work: run this again".to_owned()))
+    Err(Failure::Unavailable(
+        "another `scimitar state copy` is running: run this again later".to_owned(),
+    ))
 }
 
 /// What the role may not do and would have to. A right to delete is one only where there is something

@@ -75,8 +75,8 @@ impl PostgresLedger {
                 Ok(Some(found))
             }
             Ok(Found::Ledger(_, false)) => {
-                let words = "an older version of Scimitar made its tables: the next run brings them up \
-                             to date";
+                let words = "an older version of Scimitar created its tables: the next run upgrades \
+                             them";
                 Err(of(&pool, Failure::Unusable(words.to_owned())))
             }
             Err(failure) => Err(of(&pool, failure)),
@@ -115,7 +115,7 @@ async fn takes_writes(pool: &Pool) -> Result<bool, Failure> {
     if standby {
         return Err(Failure::Unavailable(
             "the server is a standby or was made read-only: name the primary in [state] url, or all \
-             servers with commas between them"
+             servers, separated by commas"
                 .to_owned(),
         ));
     }
@@ -126,7 +126,7 @@ async fn takes_writes(pool: &Pool) -> Result<bool, Failure> {
 pub(super) fn lacks(address: &Address, missing: &[String]) -> Failure {
     let user = &address.user;
     Failure::Unavailable(format!(
-        "{user} lacks rights: {}; as the owner: GRANT … TO \"{user}\"",
+        "{user} lacks permissions: {}; as the owner: GRANT … TO \"{user}\"",
         missing.join(", ")
     ))
 }
@@ -138,7 +138,7 @@ fn not_made(address: &Address, found: &Found) -> Failure {
         Found::Ledger(..) => "its tables are of an older version",
     };
     Failure::Unavailable(format!(
-        "{what}, and {user} may not make one: as its owner, run the statements in docs/postgresql.md, or \
+        "{what}, and {user} may not create one: as its owner, run the statements in docs/postgresql.md, or \
          GRANT CREATE ON DATABASE \"{database}\" TO \"{user}\""
     ))
 }

@@ -155,7 +155,7 @@ impl Pool {
             if remedy == Remedy::Answer || tried >= TRIES || Instant::now() >= deadline {
                 return Err(failure);
             }
-            tracing::debug!(tried, ?remedy, "what the ledger was asked is asked again");
+            tracing::debug!(tried, ?remedy, "retrying the request to the ledger");
             tokio::time::sleep_until(deadline.min(Instant::now() + self.pause(tried))).await;
         }
     }

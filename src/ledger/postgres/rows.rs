@@ -115,7 +115,12 @@ pub(super) async fn page(
 ) -> Result<Vec<Stored>, Failure> {
     let query = "SELECT version, document FROM scimitar.records
         WHERE (tenant, connection) > ($1, $2) ORDER BY tenant, connection LIMIT $3";
-    behind(client, query, after, limit).await?.iter().map(|row| stored(row, 0)).collect()
+    let rows = behind(client, query, after, limit).await?;
+    let mut page = Vec::with_capacity(rows.len());
+    for row in &rows {
+        page.push(stored(row, 0)?);
+    }
+    Ok(page)
 }
 
 pub(super) async fn keys(
@@ -187,11 +192,20 @@ pub(super) async fn store(client: &Client, write: &Write<'_>) -> Result<Option<u
         ), last AS (
             SELECT coalesce(max(seq), 0) AS seq FROM scimitar.events
             WHERE tenant = $1 AND connection = $2
+        ), counted AS (
+            UPDATE scimitar.events SET
+                words = 'checked '
+                    || (coalesce(substring(events.words from '[0-9]{1,9}')::int8, 1) + 1) || ' times'
+            FROM written, last
+            WHERE tenant = $1 AND connection = $2 AND events.seq = last.seq
+                AND events.event = 'checked' AND $15::text[] = ARRAY['checked']
+            RETURNING 1
         ), lines AS (
             INSERT INTO scimitar.events (tenant, connection, seq, at, event, words)
             SELECT $1, $2, last.seq + nth, at, event, words
             FROM written, last, unnest($14::text[], $15::text[], $16::text[])
                 WITH ORDINALITY AS line (at, event, words, nth)
+            WHERE NOT EXISTS (SELECT FROM counted)
         ), trimmed AS (
             DELETE FROM scimitar.events USING written, last
             WHERE tenant = $1 AND connection = $2
@@ -431,8 +445,9 @@ pub(super) fn without_nul(text: &str) -> String {
 }
 
 pub(super) fn unsigned(number: i64) -> Result<u64, Failure> {
-    u64::try_from(number)
-        .map_err(|_| Failure::Unusable(format!("{number} is no version and no fence")))
+    u64::try_from(number).map_err(|_| {
+        Failure::Unusable(format!("{number} is not a valid version or fencing number"))
+    })
 }
 
 /// Numbers that count writes from 1 do not get there.

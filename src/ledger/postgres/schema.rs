@@ -68,7 +68,7 @@ pub(super) async fn look(client: &Client) -> Result<Found, Failure> {
         (true, _) => {}
         (false, true) => {
             return Err(Failure::Unusable(
-                "its schema scimitar holds tables that are not Scimitar's: name another database in \
+                "its schema scimitar has tables that do not belong to Scimitar: name another database in \
                  [state] url"
                     .to_owned(),
             ));
@@ -90,12 +90,12 @@ async fn must_serve(client: &Client) -> Result<(), Failure> {
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     if number < OLDEST_SERVER {
         return Err(Failure::Unusable(format!(
-            "the server is PostgreSQL {version}, and 13 is the oldest that will do"
+            "the server is PostgreSQL {version}; 13 is the oldest supported version"
         )));
     }
     if encoding != "UTF8" {
         return Err(Failure::Unusable(format!(
-            "the database is in {encoding}: make one in UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE \
+            "the database uses {encoding}: create one in UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE \
              template0)"
         )));
     }
@@ -112,8 +112,8 @@ async fn meta(client: &Client) -> Result<(LedgerId, usize), Failure> {
     let known = MIGRATIONS.len();
     if usize::try_from(oldest).is_ok_and(|oldest| oldest > known) {
         return Err(Failure::Unusable(format!(
-            "its tables are of version {version}, which takes a program that knows version {oldest}, and \
-             this one knows {known}: run the version that made them, or a newer one"
+            "its tables have version {version}, which needs a Scimitar that knows version {oldest}; this one \
+             knows up to {known}: run the version that created them, or a newer one"
         )));
     }
     let version = usize::try_from(version).ok().filter(|version| *version > 0);
@@ -146,8 +146,8 @@ pub(super) async fn must_be_of_use(client: &Client) -> Result<(), Failure> {
 
 fn no_id() -> Failure {
     Failure::Unusable(
-        "it has no id: restore the schema scimitar from a backup, or drop it, and the next run makes it \
-         anew and rebuilds what the sinks can tell"
+        "it has no id: restore the schema scimitar from a backup, or drop it, and the next run creates it \
+         again and rebuilds what it can from the sinks"
             .to_owned(),
     )
 }
@@ -159,8 +159,8 @@ pub(super) async fn same_ledger(client: &Client, id: &LedgerId) -> Result<(), Fa
         return Ok(());
     }
     Err(Failure::Unavailable(
-        "another ledger has taken the place of the one that was opened, so nothing was read or \
-         written: put it back, or start Scimitar again to use what is there now"
+        "the ledger was replaced by another one while it was open, so nothing was read or written: \
+         restore the original, or restart Scimitar to use the new one"
             .to_owned(),
     ))
 }

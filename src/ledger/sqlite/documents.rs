@@ -18,7 +18,7 @@ pub(super) fn load<T: DeserializeOwned>(
         .map(|document| {
             serde_json::from_str(&document).map_err(|error| {
                 Failure::Unusable(format!(
-                    "what it remembers of {what} {key} cannot be read ({error}): run the version that \
+                    "its record of {what} {key} cannot be read ({error}): run the version that \
                      wrote it, or a newer one"
                 ))
             })

@@ -63,13 +63,13 @@ fn in_words(error: &rusqlite::Error) -> Words {
     let is =
         |codes: &[ErrorCode]| error.sqlite_error_code().is_some_and(|code| codes.contains(&code));
     let way_out = "stop Scimitar, restore it from a backup or move it away together with its -wal \
-                   and -shm files, and the next run rebuilds what the sinks can tell";
+                   and -shm files, and the next run rebuilds what it can from the sinks";
     if is(&[ErrorCode::NotADatabase]) {
         Words::Unusable("the file is not a ledger: name another one in [state] url".to_owned())
     } else if is(&[ErrorCode::DatabaseCorrupt]) {
         Words::Unusable(format!("it is damaged ({error}): {way_out}"))
     } else if error.sqlite_error_code().is_none() || is(&[ErrorCode::Unknown]) {
-        Words::Unusable(format!("its tables are not as they should be ({error}): {way_out}"))
+        Words::Unusable(format!("its tables are damaged or were changed ({error}): {way_out}"))
     } else if is(&[ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked]) {
         Words::Unavailable(format!(
             "another process has kept it locked for {} s",
@@ -83,7 +83,7 @@ fn in_words(error: &rusqlite::Error) -> Words {
         Words::Unavailable(format!("{error}; make room on its disk"))
     } else if is(&[ErrorCode::SystemIoFailure]) {
         Words::Unavailable(format!(
-            "{error}; its disk fails, is full, or has turned read-only: `dmesg` and `findmnt` say which"
+            "{error}; its disk fails, is full, or has become read-only: `dmesg` and `findmnt` say which"
         ))
     } else {
         Words::Unavailable(error.to_string())
@@ -110,7 +110,7 @@ mod tests {
             (ffi::SQLITE_READONLY_DIRECTORY, "must be writable"),
             (ffi::SQLITE_CANTOPEN, "must be writable"),
             (ffi::SQLITE_FULL, "make room"),
-            (ffi::SQLITE_IOERR_FSYNC, "turned read-only"),
+            (ffi::SQLITE_IOERR_FSYNC, "become read-only"),
             (ffi::SQLITE_NOMEM, "memory"),
         ] {
             let error = of_code(code);
@@ -122,7 +122,7 @@ mod tests {
             (ffi::SQLITE_NOTADB, "not a ledger"),
             (ffi::SQLITE_CORRUPT, "it is damaged"),
             (ffi::SQLITE_CORRUPT_INDEX, "it is damaged"),
-            (ffi::SQLITE_ERROR, "tables are not as they should be"),
+            (ffi::SQLITE_ERROR, "tables are damaged or were changed"),
         ] {
             let error = of_code(code);
             assert!(matches!(error, LedgerError::Unusable { .. }), "{code}: {error}");

@@ -25,7 +25,7 @@ impl FileId {
         }
         Err(Failure::Unavailable(
             "the file was removed or replaced while it was in use, so nothing was read or \
-             written: put it back, or start Scimitar again to use what is there now"
+             written: restore it, or restart Scimitar to use the new one"
                 .to_owned(),
         ))
     }

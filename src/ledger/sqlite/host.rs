@@ -61,14 +61,14 @@ pub(super) fn milliseconds(duration: Duration) -> i64 {
 /// The refusal in words.
 pub(super) fn refuse_network(folder: &Path) -> Result<(), String> {
     let magic = nix::sys::statfs::statfs(folder)
-        .map_err(|errno| format!("its file system cannot be asked: {}", errno.desc()))?
+        .map_err(|errno| format!("its file system cannot be inspected: {}", errno.desc()))?
         .filesystem_type();
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     // The magic is 32 bits in each of the widths that C libraries give it.
     match network(magic.0 as u32, &mounts, folder) {
         None => Ok(()),
         Some(kind) => Err(format!(
-            "it lies on a network file system ({kind}), where locks do not hold between \
+            "it is on a network file system ({kind}), where locks do not work between \
              machines: put it on a local disk, or use postgres:// for several machines"
         )),
     }
@@ -98,11 +98,11 @@ pub fn can_hold_a_ledger(folder: &Path) -> Result<(), String> {
         (0x4249_4E4D, "binfmt_misc"),
     ];
     let asked = nix::sys::statfs::statfs(folder)
-        .map_err(|errno| format!("its file system cannot be asked: {}", errno.desc()))?;
+        .map_err(|errno| format!("its file system cannot be inspected: {}", errno.desc()))?;
     let magic = asked.filesystem_type().0 as u32;
     if let Some((_, kind)) = KERNEL.iter().find(|(known, _)| *known == magic) {
         return Err(format!(
-            "it lies on {kind}, which is the kernel's own and takes no files: put it on a local disk"
+            "it is on {kind}, a kernel file system that stores no files: put it on a local disk"
         ));
     }
     refuse_network(folder)

@@ -1,13 +1,14 @@
 //! Opens a ledger for writing, making it where there is none.
 
 use std::{
+    cell::RefCell,
     fs::{self, DirBuilder, File, OpenOptions},
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{
     BUSY,
@@ -16,7 +17,7 @@ use super::{
     holders::{Holders, hand_over},
     host::{self, LeaseClock},
     schema, url,
-    writer::Writer,
+    writer::{GATHERS, Writer},
 };
 use crate::{clock::Entropy, token::LedgerId};
 
@@ -62,9 +63,19 @@ pub(super) fn writer(
     holders.sweep(&guard).map_err(lock_folder)?;
     let holder = holders.holder(random_id(entropy)?.as_str().to_owned());
     let url = url(&path);
-    let (waits_for_disk, loose) = (true, false);
-    let writer =
-        Writer { connection, file, clock, holders, holder, url, path, waits_for_disk, loose };
+    let writer = Writer {
+        connection,
+        file,
+        clock,
+        holders,
+        holder,
+        url,
+        path,
+        waits_for_disk: true,
+        loose: false,
+        claimed: RefCell::default(),
+        gathers: GATHERS,
+    };
     Ok((id, writer))
 }
 
@@ -115,6 +126,8 @@ fn tune(connection: &Connection) -> Result<(), Failure> {
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // Else the engine compiles some statements anew for each value that is bound.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Nothing in the file itself may run functions of ours.
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(())

@@ -49,7 +49,7 @@ pub(super) fn ledger_id(path: &Path) -> Result<Option<LedgerId>, Failure> {
             schema::ledger_id(connection).map(Some)
         }
         schema::FoundSchema::Ledger(_) => Err(Failure::Unusable(
-            "an older version of Scimitar wrote it: the next run brings it up to date".to_owned(),
+            "an older version of Scimitar wrote it: the next run upgrades it".to_owned(),
         )),
     })
 }
@@ -69,9 +69,7 @@ pub(super) fn at<T>(
             return answer;
         }
     }
-    Err(Failure::Unavailable(
-        "other processes open and close it all the time; try again".to_owned(),
-    ))
+    Err(Failure::Unavailable("other processes keep opening and closing it; try again".to_owned()))
 }
 
 fn state(path: &Path) -> Result<State, Failure> {

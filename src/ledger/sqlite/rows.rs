@@ -10,6 +10,7 @@ use crate::{
     ledger::{
         Claim, Claimed, Entry, Losses, Stored,
         format::{self, Columns, HISTORY},
+        history::{self, CHECKED},
     },
     rotation::record::Record,
     token::{ConnectionId, ConnectionKey, ConnectionName, Tenant},
@@ -29,12 +30,12 @@ pub(super) fn load_many(
     let mut statement = connection.prepare_cached(
         "SELECT version, document FROM records WHERE tenant = ?1 AND connection = ?2",
     )?;
-    keys.iter()
-        .map(|key| {
-            let names = [key.tenant.as_str(), key.connection.as_str()];
-            statement.query_row(names, versioned).optional()?.map(stored).transpose()
-        })
-        .collect()
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        let names = [key.tenant.as_str(), key.connection.as_str()];
+        found.push(statement.query_row(names, stored).optional()?.transpose()?);
+    }
+    Ok(found)
 }
 
 /// Looks at the columns of every row, and reads the document of one at most.
@@ -49,17 +50,24 @@ pub(super) fn elsewhere(
              WHERE connection = ?2 AND tenant <> ?1 AND name = ?3
              ORDER BY tenant LIMIT 1",
         )?
-        .query_row([key.tenant.as_str(), key.connection.as_str(), name.as_str()], versioned)
+        .query_row([key.tenant.as_str(), key.connection.as_str(), name.as_str()], stored)
         .optional()?;
-    Ok(found.map(stored).transpose()?.map(|stored| stored.record))
+    Ok(found.transpose()?.map(|stored| stored.record))
 }
 
 pub(super) fn all(connection: &Connection) -> Result<Vec<Stored>, Failure> {
     let mut statement = connection
         .prepare_cached("SELECT version, document FROM records ORDER BY tenant, connection")?;
-    let rows = statement.query_map((), versioned)?;
-    rows.map(|row| stored(row?)).collect()
+    let rows = statement.query_map((), stored)?;
+    rows.map(|row| row?).collect()
 }
+
+/// With more records than this there is room for a whole page at once: they are large, and a list that
+/// grows little by little is copied, and wiped, each time.
+const FEW: usize = 8;
+
+/// More are asked for by nobody.
+const PAGE: usize = 1_000;
 
 pub(super) fn page(
     connection: &Connection,
@@ -71,8 +79,14 @@ pub(super) fn page(
         "SELECT version, document FROM records WHERE (tenant, connection) > (?1, ?2)
          ORDER BY tenant, connection LIMIT ?3",
     )?;
-    let rows = statement.query_map((tenant, id, count(limit)), versioned)?;
-    rows.map(|row| stored(row?)).collect()
+    let mut page = Vec::new();
+    for row in statement.query_map((tenant, id, count(limit)), stored)? {
+        if page.len() == FEW {
+            page.reserve_exact(limit.min(PAGE));
+        }
+        page.push(row??);
+    }
+    Ok(page)
 }
 
 pub(super) fn keys(
@@ -129,6 +143,7 @@ pub(super) fn claim(
             },
             |row| row.get(0),
         )?;
+    hold.claimed.borrow_mut().insert(key.clone());
     let claim = Claim { key: key.clone(), fence: unsigned(fence)? };
     Ok(Claimed::Yes(claim, load(connection, key)?))
 }
@@ -152,7 +167,12 @@ pub(super) fn renew(
     Ok(())
 }
 
-pub(super) fn release(connection: &Connection, claim: &Claim, holder: &str) -> Result<(), Failure> {
+pub(super) fn release(
+    connection: &Connection,
+    claim: &Claim,
+    hold: &Hold<'_>,
+) -> Result<(), Failure> {
+    hold.claimed.borrow_mut().remove(&claim.key);
     connection
         .prepare_cached(
             "UPDATE claims SET holder = NULL, boot_id = NULL, until_boot_ms = NULL
@@ -161,7 +181,7 @@ pub(super) fn release(connection: &Connection, claim: &Claim, holder: &str) -> R
         .execute((
             claim.key.tenant.as_str(),
             claim.key.connection.as_str(),
-            holder,
+            hold.holder,
             signed(claim.fence),
         ))?;
     Ok(())
@@ -371,7 +391,10 @@ pub(super) fn must_hold(
         .optional()?;
     match until {
         Some(until) if hold.clock.now_ms() < until => Ok(()),
-        Some(_) | None => Err(Failure::ClaimLost),
+        Some(_) | None => {
+            hold.claimed.borrow_mut().remove(&claim.key);
+            Err(Failure::ClaimLost)
+        }
     }
 }
 
@@ -380,6 +403,12 @@ pub(super) fn write_history(
     key: &ConnectionKey,
     entries: &[Entry],
 ) -> Result<(), Failure> {
+    if let [entry] = entries
+        && entry.event == CHECKED
+        && counted(connection, key, entry)?
+    {
+        return Ok(());
+    }
     let mut insert = connection.prepare_cached(
         "INSERT INTO events (tenant, connection, at, event, words) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
@@ -395,6 +424,26 @@ pub(super) fn write_history(
     Ok(())
 }
 
+/// Counts one more look in the newest line of the history, if it counts looks.
+fn counted(connection: &Connection, key: &ConnectionKey, entry: &Entry) -> Result<bool, Failure> {
+    let key = (key.tenant.as_str(), key.connection.as_str());
+    let newest: Option<(i64, String, String)> = connection
+        .prepare_cached(
+            "SELECT seq, event, words FROM events WHERE tenant = ?1 AND connection = ?2
+             ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let Some((seq, _, words)) = newest.filter(|(_, event, _)| *event == entry.event) else {
+        return Ok(false);
+    };
+    let words = history::counted(history::times(&words).saturating_add(1));
+    connection
+        .prepare_cached("UPDATE events SET words = ?2 WHERE seq = ?1")?
+        .execute((seq, words))?;
+    Ok(true)
+}
+
 /// Drops what is older than the newest [`HISTORY`] of that connection.
 fn trim_history(connection: &Connection, key: &ConnectionKey) -> Result<(), Failure> {
     let mut trim = connection.prepare_cached(
@@ -406,12 +455,14 @@ fn trim_history(connection: &Connection, key: &ConnectionKey) -> Result<(), Fail
     Ok(())
 }
 
-fn versioned(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
-    Ok((row.get(0)?, row.get(1)?))
-}
-
-fn stored((version, document): (i64, String)) -> Result<Stored, Failure> {
-    Ok(Stored { version: unsigned(version)?, record: format::decode(&document)? })
+/// The record is read where it lies: the database's own memory.
+fn stored(row: &Row<'_>) -> rusqlite::Result<Result<Stored, Failure>> {
+    let version: i64 = row.get(0)?;
+    let document = row.get_ref(1)?.as_str().map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(1, Type::Text, Box::new(error))
+    })?;
+    let read = || Ok(Stored { version: unsigned(version)?, record: format::decode(document)? });
+    Ok(read())
 }
 
 pub(super) fn key((tenant, connection): (String, String)) -> Result<ConnectionKey, Failure> {
@@ -430,8 +481,9 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
 }
 
 pub(super) fn unsigned(number: i64) -> Result<u64, Failure> {
-    u64::try_from(number)
-        .map_err(|_| Failure::Unusable(format!("{number} is no version and no fence")))
+    u64::try_from(number).map_err(|_| {
+        Failure::Unusable(format!("{number} is not a valid version or fencing number"))
+    })
 }
 
 /// Numbers that count writes from 1 do not get there.

@@ -102,7 +102,7 @@ pub(super) fn look(connection: &Connection) -> Result<FoundSchema, Failure> {
     }
     if application != APPLICATION_ID {
         return Err(Failure::Unusable(
-            "it is a database, but not a ledger of Scimitar: name another file in [state] url"
+            "it is a database, but not a Scimitar ledger: name another file in [state] url"
                 .to_owned(),
         ));
     }
@@ -111,7 +111,7 @@ pub(super) fn look(connection: &Connection) -> Result<FoundSchema, Failure> {
             Ok(FoundSchema::Ledger(version))
         }
         Ok(_) | Err(_) => Err(Failure::Unusable(format!(
-            "its tables are of version {version}, and this version of Scimitar knows 1 to {}: \
+            "its tables have version {version}, and this version of Scimitar knows 1 to {}: \
              run the version that wrote it, or a newer one",
             MIGRATIONS.len()
         ))),
@@ -166,7 +166,7 @@ pub(super) fn ledger_id(connection: &Connection) -> Result<LedgerId, Failure> {
         .ok_or_else(|| {
             Failure::Unusable(
                 "it has no id: restore it from a backup, or move it away, and the next run \
-                 rebuilds what the sinks can tell"
+                 rebuilds what it can from the sinks"
                     .to_owned(),
             )
         })

@@ -15,10 +15,12 @@
 //! - Outcomes: then the record says what a process leaves that dies before the answer comes.
 
 use std::{
+    cell::RefCell,
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::mpsc::{Receiver, RecvTimeoutError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -31,10 +33,26 @@ use super::{
     host::LeaseClock,
     schema,
 };
-use crate::ledger::{Durability, LedgerError};
+use crate::{
+    ledger::{Durability, LedgerError},
+    token::ConnectionKey,
+};
 
 /// How many calls share a transaction, at most.
 const MOST: usize = 256;
+
+/// How long a write to the disk waits for others to join it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gathers {
+    /// It goes off when nobody has come for so long,
+    pub(super) quiet: Duration,
+    /// and in any case after this.
+    pub(super) longest: Duration,
+}
+
+/// Much less than a rotation takes, and about what a write to the disk does.
+pub(super) const GATHERS: Gathers =
+    Gathers { quiet: Duration::from_millis(2), longest: Duration::from_millis(10) };
 
 /// What nobody waits for is on the disk this long after the last call.
 const SETTLES_AFTER: Duration = Duration::from_secs(1);
@@ -44,7 +62,12 @@ pub(super) struct Hold<'a> {
     pub(super) holder: &'a str,
     pub(super) holders: &'a Holders,
     pub(super) clock: &'a LeaseClock,
+    /// What this process works on: see [`Writer`].
+    pub(super) claimed: &'a RefCell<BTreeSet<ConnectionKey>>,
 }
+
+/// Calls that wait for an answer.
+type Batch = Vec<Box<dyn Call>>;
 
 /// What a call needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +152,7 @@ where
 pub(super) fn unfinished(url: &str) -> LedgerError {
     LedgerError::Unavailable {
         url: url.to_owned(),
-        detail: "the call did not end, which is a defect in Scimitar".to_owned(),
+        detail: "a bug in Scimitar ended the call, please report it".to_owned(),
     }
 }
 
@@ -146,6 +169,10 @@ pub(super) struct Writer {
     pub(super) waits_for_disk: bool,
     /// Whether something was committed without.
     pub(super) loose: bool,
+    /// What this process works on. Each has one call waiting at most, so that more of them than of calls
+    /// mean that others may come; one that stays here for nothing costs a short wait.
+    pub(super) claimed: RefCell<BTreeSet<ConnectionKey>>,
+    pub(super) gathers: Gathers,
 }
 
 impl Writer {
@@ -166,6 +193,7 @@ impl Writer {
                 call
             };
             let batch = std::iter::once(first).chain(calls.try_iter()).take(MOST).collect();
+            let batch = self.gather(batch, calls);
             self.answer(batch);
         }
         if self.loose {
@@ -177,7 +205,7 @@ impl Writer {
     fn settle_by_itself(&mut self) {
         if let Err(error) = self.settle() {
             let error = error.of(&self.url);
-            tracing::debug!(error = %error, "the newest commits are not known to be on the disk: {error}");
+            tracing::debug!(error = %error, "the newest changes may not be on the disk yet: {error}");
         }
     }
 
@@ -191,6 +219,33 @@ impl Writer {
         transaction.commit()?;
         self.loose = false;
         Ok(())
+    }
+
+    /// Lets others join those that wait for the disk; what need not wait for it is answered meanwhile.
+    fn gather(
+        &mut self,
+        batch: Vec<Box<dyn Call>>,
+        calls: &Receiver<Box<dyn Call>>,
+    ) -> Vec<Box<dyn Call>> {
+        let began = now();
+        let (mut waiting, mut others) = apart(batch);
+        while !waiting.is_empty() && waiting.len() < self.claimed.borrow().len().min(MOST) {
+            if !others.is_empty() {
+                self.answer(std::mem::take(&mut others));
+            }
+            let left = self.gathers.longest.saturating_sub(began.elapsed());
+            // Else one that waits already would be taken, however late it is.
+            if left.is_zero() {
+                break;
+            }
+            let Ok(call) = calls.recv_timeout(self.gathers.quiet.min(left)) else { break };
+            let more = std::iter::once(call).chain(calls.try_iter()).take(MOST).collect();
+            let (durable, rest) = apart(more);
+            waiting.extend(durable);
+            others = rest;
+        }
+        waiting.extend(others);
+        waiting
     }
 
     fn answer(&mut self, mut batch: Vec<Box<dyn Call>>) {
@@ -210,7 +265,8 @@ impl Writer {
             let standing = self.holder.stand(&self.holders, &self.path);
             standing.map_err(|error| Failure::io("keep this process's lock file", &error))?;
         }
-        let hold = Hold { holder: self.holder.id(), holders: &self.holders, clock: &self.clock };
+        let (holder, holders, clock) = (self.holder.id(), &self.holders, &self.clock);
+        let hold = Hold { holder, holders, clock, claimed: &self.claimed };
         let behavior =
             if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
         let transaction = self.connection.transaction_with_behavior(behavior)?;
@@ -244,6 +300,19 @@ impl Writer {
     }
 }
 
+/// Those that wait for the disk, and the others.
+fn apart(batch: Batch) -> (Batch, Batch) {
+    batch.into_iter().partition(|call| call.needs() == Needs::Write(Durability::Now))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "milliseconds on a thread of its own, which no decision and no clock rests on"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Runs a call so that its failure takes nothing from those before it.
 fn alone(
     transaction: &Transaction<'_>,
@@ -255,11 +324,100 @@ fn alone(
         if transaction.is_autocommit() {
             // A disk that is full or fails: the engine has taken back the whole transaction.
             return Err(Failure::Unavailable(
-                "the disk did not take what was written together with this".to_owned(),
+                "the disk did not accept the data written together with this".to_owned(),
             ));
         }
         transaction.prepare_cached("ROLLBACK TO call")?.execute(())?;
     }
     transaction.prepare_cached("RELEASE call")?.execute(())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+    use crate::{
+        clock::SystemEntropy,
+        ledger::sqlite::open,
+        token::{ConnectionId, Tenant},
+    };
+
+    /// So long that a test would never end.
+    const FOR_EVER: Duration = Duration::from_secs(100_000);
+
+    type Answer = oneshot::Receiver<Result<(), LedgerError>>;
+
+    fn key(number: usize) -> ConnectionKey {
+        ConnectionKey {
+            tenant: Tenant::try_new("t.eu.auth0.com").unwrap(),
+            connection: ConnectionId::try_new(format!("con_{number}")).unwrap(),
+        }
+    }
+
+    /// A writer of a process that works on so many connections.
+    fn writer(folder: &tempfile::TempDir, claimed: usize) -> Writer {
+        let clock = LeaseClock::host().unwrap();
+        let path = folder.path().join("ledger.db");
+        let (_, mut writer) = open::writer(&path, &SystemEntropy, clock).unwrap();
+        writer.gathers = Gathers { quiet: FOR_EVER, longest: FOR_EVER };
+        writer.claimed = RefCell::new((0..claimed).map(key).collect());
+        writer
+    }
+
+    fn call(durability: Durability) -> (Box<dyn Call>, Answer) {
+        let (asked, answer) = Asked::new("u", Needs::Write(durability), |_, _| Ok(()));
+        (Box::new(asked), answer)
+    }
+
+    fn ask(calls: &Sender<Box<dyn Call>>, durability: Durability) -> Answer {
+        let (asked, answer) = call(durability);
+        calls.send(asked).unwrap_or_else(|_| panic!("the receiver is there"));
+        answer
+    }
+
+    #[test]
+    fn who_waits_for_the_disk_is_joined_by_others_at_work() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(&folder, 3);
+        let (calls, waiting) = channel();
+        let (first, mut of_first) = call(Durability::Now);
+        let (quick, mut of_quick) = call(Durability::Soon);
+        let mut of_second = ask(&calls, Durability::Now);
+        let mut of_third = ask(&calls, Durability::Now);
+        let batch = writer.gather(vec![first, quick], &waiting);
+        assert_eq!(batch.len(), 3);
+        assert!(of_quick.try_recv().is_ok(), "it need not wait for the disk");
+        assert!(of_first.try_recv().is_err());
+        assert!(writer.loose, "and did not");
+        writer.answer(batch);
+        for answer in [&mut of_first, &mut of_second, &mut of_third] {
+            assert!(matches!(answer.try_recv(), Ok(Ok(()))));
+        }
+        assert!(!writer.loose, "one commit has put everything on the disk");
+    }
+
+    #[test]
+    fn nobody_is_waited_for_who_cannot_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = writer(&folder, 1);
+        let (calls, waiting) = channel();
+        let _other = ask(&calls, Durability::Now);
+        let batch = writer.gather(vec![call(Durability::Now).0], &waiting);
+        assert_eq!(batch.len(), 1);
+        assert!(waiting.try_recv().is_ok(), "it was not even asked for");
+        writer.claimed.borrow_mut().insert(key(1));
+        let batch = writer.gather(vec![call(Durability::Soon).0], &waiting);
+        assert_eq!(batch.len(), 1, "what need not wait for the disk waits for nobody");
+        writer.gathers.longest = Duration::ZERO;
+        let _late = ask(&calls, Durability::Now);
+        let batch = writer.gather(vec![call(Durability::Now).0], &waiting);
+        assert_eq!(batch.len(), 1, "the time is over, whoever waits already");
+        assert!(waiting.try_recv().is_ok());
+        writer.gathers.longest = FOR_EVER;
+        drop(calls);
+        let batch = writer.gather(vec![call(Durability::Now).0], &waiting);
+        assert_eq!(batch.len(), 1, "nobody can ask any more");
+    }
 }

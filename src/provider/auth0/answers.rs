@@ -30,8 +30,8 @@ impl Operation {
             300..=399 => self.redirected(reply),
             401 => (
                 usual,
-                "the access token is refused, also after a fresh log-in: check that audience \
-                 names the tenant's own Management API"
+                "the access token is rejected, even after a new log-in: check that audience \
+                 is the tenant's own Management API"
                     .to_owned(),
             ),
             402 | 403 => (usual, self.forbidden(&said)),
@@ -40,7 +40,7 @@ impl Operation {
                 ((Class::Terminal, code), way_out.to_owned())
             }
             409 if self.kind == Kind::Create => {
-                (usual, "a connection has two tokens at most: one must go first".to_owned())
+                (usual, "a connection has at most two tokens: revoke one first".to_owned())
             }
             _ => (usual, String::new()),
         };
@@ -50,8 +50,7 @@ impl Operation {
     fn forbidden(&self, said: &ApiError) -> String {
         match said.error_code.as_deref() {
             Some("insufficient_entitlement") => {
-                "the tenant's plan does not include SCIM: its owner has to change the plan"
-                    .to_owned()
+                "the tenant's plan does not include SCIM: its owner must change the plan".to_owned()
             }
             Some(_) | None => how_to_grant(scope(self.kind)),
         }
@@ -69,7 +68,7 @@ impl Operation {
                 self.unreadable(reply, &why)
             })?;
             if listing.get(&token.id).is_some() {
-                let why = format!("token {place} of its list is there twice");
+                let why = format!("token {place} of its list is a duplicate");
                 return Err(self.unreadable(reply, &why));
             }
             listing.tokens.push(token);
@@ -81,7 +80,7 @@ impl Operation {
     pub(super) fn minted(&self, reply: &Reply, request: &MintRequest) -> Result<Minted, Fault> {
         let answer: CreateAnswer = reply.json().map_err(|why| self.unreadable(reply, &why))?;
         let value = TokenValue::try_new(answer.token)
-            .map_err(|_| self.unreadable(reply, "the token in it cannot be one"))?;
+            .map_err(|_| self.unreadable(reply, "the token in the answer is not valid"))?;
         let mut item = answer.item;
         if item.scopes.is_none() {
             let asked = request.scopes.iter().map(ToString::to_string).collect();
@@ -153,14 +152,14 @@ impl ApiError {
         if self.is_empty() {
             return (
                 Code::Unreadable,
-                "that is not how Auth0 says that something is not there: check the provider's \
+                "this is not Auth0's answer for something that does not exist: check the provider's \
                  domain and base_url",
             );
         }
         (
             Code::ScimNotConfigured,
-            "SCIM is not set up for this connection: do so in Auth0's dashboard under the \
-             connection's Provisioning tab, or have Scimitar do it with \
+            "SCIM is not set up for this connection: set it up in Auth0's dashboard under the \
+             connection's Provisioning tab, or let Scimitar do it with \
              [connections.scim_configuration]",
         )
     }

@@ -170,7 +170,7 @@ impl Declared for Auth0Config {
 }
 
 fn read(&Reading { table, outer, keyring, .. }: &Reading<'_, '_>) -> Option<Arc<dyn Declared>> {
-    const HOW: &str = "write the host alone, such as domain = \"acme.eu.auth0.com\"";
+    const HOW: &str = "write only the host, such as domain = \"acme.eu.auth0.com\"";
     let domain =
         table.require("domain", "\"acme.eu.auth0.com\"").and_then(|value| host_name(&value, HOW));
     let base_url = table.get("base_url").and_then(|value| base_url(&value));
@@ -227,7 +227,7 @@ fn client_auth(table: &Table<'_>, keyring: Keyring<'_>) -> Option<ClientAuth<Sec
         (None, None) => {
             table.findings().error(
                 table.at(),
-                format!("{} does not say how to log in", table.name()),
+                format!("{} has no log-in method", table.name()),
                 "write client_secret = { credential = \"NAME\" }, or client_assertion_key = \
                  { file = \"key.pem\" } for private_key_jwt",
             );
@@ -240,16 +240,14 @@ fn client_auth(table: &Table<'_>, keyring: Keyring<'_>) -> Option<ClientAuth<Sec
 fn is_private_key(pem: &Secret, secrets: Secrets) -> Result<(), &'static str> {
     let text = pem.expose();
     if text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") {
-        return Err("the private key is encrypted; store it without a passphrase");
+        return Err("the private key is encrypted; save it without a passphrase");
     }
     let private = ["-----BEGIN PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----"];
     if !private.iter().any(|mark| text.contains(mark)) {
         Err("this is not an RSA private key in PEM (-----BEGIN PRIVATE KEY-----)")
     } else if secrets == Secrets::Checked && !signs(pem) {
-        Err(
-            "the private key cannot be used: it is cut short or damaged, or no RSA key of at least \
-             2048 bits",
-        )
+        Err("the private key cannot be used: it is cut short or damaged, or not an RSA key of at \
+             least 2048 bits")
     } else {
         Ok(())
     }
@@ -259,8 +257,8 @@ fn audience(value: &Value<'_>) -> Option<String> {
     let url = url(value, "\"https://acme.eu.auth0.com/api/v2/\"")?;
     if url.path().ends_with("/api/v2") {
         value.refuse(
-            "`audience` lacks its last slash: Auth0 compares it to the letter",
-            "end it in /api/v2/",
+            "`audience` must end in a slash: Auth0 compares it character by character",
+            "write it with /api/v2/ at the end",
         );
         return None;
     }
@@ -281,10 +279,10 @@ fn connection_id(value: &Value<'_>) -> Option<ConnectionId> {
                 rest.chars().count()
             ),
             None => "an id is `con_` and 16 letters or digits; it is in the address of the \
-                     connection's page"
+                     connection's page in the dashboard"
                 .to_owned(),
         };
-        value.refuse("`connection_id` is not a connection's id", hint);
+        value.refuse("`connection_id` is not a connection ID", hint);
         return None;
     }
     ConnectionId::try_new(text).ok()
@@ -297,7 +295,10 @@ fn schema(stores: &[StoreWord]) -> Schema {
     const AUDIENCE: &str = "The Management API's identifier. Default: \"https://DOMAIN/api/v2/\".";
     let keys = shape::table("An Auth0 tenant.")
         .tag("type", "auth0")
-        .must("domain", fitting("The tenant's domain, or its own.", HOST, "acme.eu.auth0.com"))
+        .must(
+            "domain",
+            fitting("The tenant's domain, or its custom domain.", HOST, "acme.eu.auth0.com"),
+        )
         .must("client_id", fitting("The machine-to-machine application.", r"^\S+$", "client"))
         .either("client_secret", credential(SECRET, stores))
         .either("client_assertion_key", credential(KEY, stores))

@@ -191,9 +191,9 @@ impl Login {
                 Class::Terminal,
                 Code::Invalid,
                 format!(
-                    "a redirect to {}, which is not followed: credentials go only where they are \
-                     meant for; check domain and base_url",
-                    reply.redirect().unwrap_or("an unknown place")
+                    "a redirect to {}, which Scimitar does not follow: credentials are sent only to the \
+                     configured host; check domain and base_url",
+                    reply.redirect().unwrap_or("an unknown address")
                 ),
             ),
             401 => (Class::Terminal, Code::Unauthorized, self.wrong_credentials().to_owned()),
@@ -210,12 +210,16 @@ impl Login {
             404 => (
                 Class::Terminal,
                 Code::Invalid,
-                "there is no log-in: check domain and base_url".to_owned(),
+                "no log-in endpoint there: check domain and base_url".to_owned(),
             ),
-            408 => (Class::Transient, Code::Timeout, "tried again".to_owned()),
+            408 => (Class::Transient, Code::Timeout, "Scimitar retries".to_owned()),
             429 => {
                 self.metrics.provider_throttled(&self.provider);
-                (Class::Transient, Code::Throttled, "tried again when the quota allows".to_owned())
+                (
+                    Class::Transient,
+                    Code::Throttled,
+                    "Scimitar retries when the quota allows".to_owned(),
+                )
             }
             400..=499 => (
                 Class::Terminal,
@@ -224,8 +228,12 @@ impl Login {
                  client_credentials"
                     .to_owned(),
             ),
-            500..=599 => (Class::Transient, Code::Unavailable, "tried again".to_owned()),
-            _ => (Class::Transient, Code::Unreadable, "a log-in is answered with 200".to_owned()),
+            500..=599 => (Class::Transient, Code::Unavailable, "Scimitar retries".to_owned()),
+            _ => (
+                Class::Transient,
+                Code::Unreadable,
+                "a log-in must be answered with 200".to_owned(),
+            ),
         };
         let pause = if status == 429 { pause(reply, now) } else { reply.retry_after() };
         self.fault(class, code, format!("{answered}; {way_out}")).retry_after(pause)

@@ -210,7 +210,7 @@ impl Provider for Auth0 {
             token_lifetime: Option<u64>,
         }
         let operation =
-            self.operation(Kind::Create, format!("make a token for {}", call.connection));
+            self.operation(Kind::Create, format!("create a token for {}", call.connection));
         let to = self.tokens(call.connection, None, &operation)?;
         let body = Body {
             scopes: request.scopes.iter().map(|scope| scope.as_str()).collect(),
@@ -401,7 +401,7 @@ impl Auth0 {
             return Ok(access);
         }
         let detail = format!(
-            "the log-in does not grant {missing}, which a rotation needs; nothing was sent; {}",
+            "the log-in lacks {missing}, which a rotation needs; nothing was sent; {}",
             rights::how_to_grant(&missing)
         );
         let words = operation.words.clone();

@@ -167,7 +167,7 @@ fn refused(operation: &Operation, reply: &Reply, secret: &str) -> Fault {
     } else if said.contains("scim configuration") && said.contains("exists") {
         // Somebody made it since, or an earlier call did: it is looked at again.
         (fault.class, fault.code) = (Class::Transient, Code::Changed);
-        "it is compared with the policy at the next look"
+        "the next check compares it with the policy"
     } else {
         return fault;
     };

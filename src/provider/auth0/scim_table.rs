@@ -25,7 +25,7 @@ fn read(table: &Table<'_>) -> Option<WantedConfig> {
         if !ensure.boolean()? {
             ensure.refuse(
                 "`ensure` can only be true",
-                "leave the whole table out: the configuration is not looked at then",
+                "leave the whole table out to ignore the SCIM configuration",
             );
             return None;
         }
@@ -46,7 +46,7 @@ fn read(table: &Table<'_>) -> Option<WantedConfig> {
     if let Some(value) = mapping.filter(|_| !config.maps_active()) {
         table.findings().warning(
             value.at,
-            format!("`mapping` does not map `{ACTIVE}`: a user who is deactivated keeps access"),
+            format!("`mapping` does not map `{ACTIVE}`: deactivated users keep access"),
             "add { auth0 = \"blocked\", scim = \"active\" }, as Auth0's default mapping has it",
         );
     }
@@ -56,7 +56,7 @@ fn read(table: &Table<'_>) -> Option<WantedConfig> {
 fn pairs(value: &Value<'_>) -> Option<Mapping> {
     let items = value.list("a list of { auth0, scim }")?;
     if items.is_empty() {
-        value.refuse("`mapping` is empty: no user could be made", format!("write {EXAMPLE}"));
+        value.refuse("`mapping` is empty: no user could be created", format!("write {EXAMPLE}"));
         return None;
     }
     let (mut mapping, mut whole) = (Mapping::new(), true);
@@ -75,7 +75,7 @@ fn pairs(value: &Value<'_>) -> Option<Mapping> {
         };
         let named = shown(&pair.scim).to_string();
         if !mapping.insert(pair) {
-            item.refuse(format!("`mapping` has this pair of `{named}` twice"), "leave one out");
+            item.refuse(format!("`mapping` lists this pair of `{named}` twice"), "leave one out");
             whole = false;
         }
     }
@@ -84,10 +84,11 @@ fn pairs(value: &Value<'_>) -> Option<Mapping> {
 
 /// The table, as JSON Schema.
 fn schema() -> Schema {
-    const ENSURE: &str = "There has to be a configuration, with Auth0's default mapping.";
+    const ENSURE: &str =
+        "The connection must have a SCIM configuration, with Auth0's default mapping.";
     const ATTRIBUTE: &str = "The attribute by which a user is recognised.";
-    const MAPPING: &str = "Which SCIM attribute goes into which attribute of the user; the order means \
-                           nothing.";
+    const MAPPING: &str = "Which SCIM attribute is mapped to which attribute of the user; the order \
+                           does not matter.";
     let pair = shape::table("One attribute.")
         .must("auth0", text("The attribute of the user.", "preferred_username"))
         .must("scim", text("The SCIM attribute.", "userName"))
@@ -102,8 +103,8 @@ fn schema() -> Schema {
         .must("mapping", mapping)
         .build();
     any_of_these(
-        "What the connection's SCIM configuration is to be: created when it is missing, compared at each \
-         check, and replaced where it differs and on_drift says so. Default: not looked at.",
+        "The connection's SCIM configuration: created when it is missing, compared at each check, and replaced if \
+         it differs and on_drift = \"restore\". Default: ignored.",
         &[by_default, whole],
     )
 }

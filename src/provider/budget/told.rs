@@ -48,7 +48,7 @@ pub(in crate::provider) fn say(
         return;
     }
     let cause = match limit {
-        Some(_) => "rate_limit or share may be set too high, or others use up the limit",
+        Some(_) => "rate_limit or share may be too high, or other clients use up the limit",
         None => "Scimitar slows down",
     };
     tracing::warn!(

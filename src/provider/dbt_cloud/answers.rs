@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What has to be done about an answer of 403, or of 404, which may mean the same.
-const RIGHTS: &str = "the token needs the account-admin permission set, and SCIM a plan that \
+const RIGHTS: &str = "the token needs the account-admin permission set, and SCIM needs a plan that \
                       includes it";
 
 impl Operation {
@@ -31,28 +31,28 @@ impl Operation {
             300..=399 => self.redirected(reply),
             401 => (
                 usual,
-                "the token is refused: check that it is still there in dbt Cloud, and whether \
-                 scheme = \"Bearer\" is what the account wants"
+                "the token is rejected: check that it still exists in dbt Cloud, and whether the \
+                 account needs scheme = \"Bearer\""
                     .to_owned(),
             ),
             402 | 403 => (usual, RIGHTS.to_owned()),
             404 if said.is_some() => (
                 usual,
                 format!(
-                    "dbt Cloud says the same of what is not there and of what is not permitted: \
-                     check host and account_id; {RIGHTS}"
+                    "dbt Cloud gives the same answer for what does not exist and for what is not \
+                     permitted: check host and account_id; {RIGHTS}"
                 ),
             ),
             404 => (
                 (Class::Terminal, Code::Unreadable),
-                "that is not how dbt Cloud says that something is not there: check host and \
+                "this is not dbt Cloud's answer for something that does not exist: check host and \
                  base_url"
                     .to_owned(),
             ),
             409 if self.kind == Kind::Create => {
-                (usual, "the account takes no further token: one must go first".to_owned())
+                (usual, "the account allows no further token: revoke one first".to_owned())
             }
-            429 => (usual, "the whole account is shut out for five minutes".to_owned()),
+            429 => (usual, "the whole account is blocked for five minutes".to_owned()),
             _ => (usual, String::new()),
         };
         self.failed(reply, answered, meaning, &way_out)
@@ -62,7 +62,7 @@ impl Operation {
     pub(super) fn page(&self, reply: &Reply) -> Result<Page, Fault> {
         let answer: Envelope<Vec<ItemAnswer>> = self.envelope(reply)?;
         let items =
-            answer.data.ok_or_else(|| self.unreadable(reply, "there is no `data` in it"))?;
+            answer.data.ok_or_else(|| self.unreadable(reply, "the answer has no `data`"))?;
         let mut tokens = Vec::with_capacity(items.len());
         for (index, item) in items.into_iter().enumerate() {
             let token = item.listed().ok_or_else(|| {
@@ -73,7 +73,7 @@ impl Operation {
         }
         let pagination = answer.extra.and_then(|extra| extra.pagination).unwrap_or_default();
         if pagination.count.is_some_and(|count| count != tokens.len()) {
-            return Err(self.unreadable(reply, "its page holds another number than it says"));
+            return Err(self.unreadable(reply, "its page does not have as many entries as it says"));
         }
         let total = pagination.total_count;
         Ok(Page { tokens, total, is_last: None, provider_time: reply.date() })
@@ -82,10 +82,10 @@ impl Operation {
     /// The token that was made. What cannot be read may have been made all the same.
     pub(super) fn dbt_minted(&self, reply: &Reply, asked: &TokenName) -> Result<Minted, Fault> {
         let answer: Envelope<CreateAnswer> = self.envelope(reply)?;
-        let made = answer.data.ok_or_else(|| self.unreadable(reply, "there is no `data` in it"))?;
+        let made = answer.data.ok_or_else(|| self.unreadable(reply, "the answer has no `data`"))?;
         let CreateAnswer { token_string, id, name, created_at, last_used } = made;
         let value = TokenValue::try_new(token_string)
-            .map_err(|_| self.unreadable(reply, "the token in it cannot be one"))?;
+            .map_err(|_| self.unreadable(reply, "the token in the answer is not valid"))?;
         let name = name.or_else(|| Some(asked.as_str().to_owned()));
         let token = ItemAnswer { id, name, created_at, last_used }
             .listed()
@@ -110,7 +110,7 @@ impl Operation {
         let answer: Envelope<T> = reply.json().map_err(|why| self.unreadable(reply, &why))?;
         let failed = answer.status.as_ref().is_some_and(|status| status.is_success == Some(false));
         if failed {
-            return Err(self.unreadable(reply, "says in it that it failed"));
+            return Err(self.unreadable(reply, "reports a failure in the body"));
         }
         Ok(answer)
     }

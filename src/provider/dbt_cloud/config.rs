@@ -37,7 +37,7 @@ pub(in crate::provider) const KIND: Kind = Kind {
     schema,
     ids: ConnectionIds {
         pattern: "[0-9]+",
-        about: "Left out for dbt Cloud: an account is one.",
+        about: "Left out for dbt Cloud: the account is the connection.",
         example: "12345",
         read: number,
     },
@@ -127,7 +127,7 @@ impl Declared for DbtCloudConfig {
 }
 
 fn read(&Reading { table, outer, keyring, .. }: &Reading<'_, '_>) -> Option<Arc<dyn Declared>> {
-    const HOST: &str = "write the host alone, as in the address of your account: host = \
+    const HOST: &str = "write only the host, as in the address of your account: host = \
                         \"cloud.getdbt.com\", or such as \"ab123.us1.dbt.com\"";
     let host =
         table.require("host", "\"cloud.getdbt.com\"").and_then(|value| host_name(&value, HOST));
@@ -179,7 +179,7 @@ fn number(value: &Value<'_>) -> Option<ConnectionId> {
 fn schema(stores: &[StoreWord]) -> Schema {
     const TOKEN: &str = "A token with the account-admin permission set; by reference only.";
     const ACCOUNT: &str = "The account's number.";
-    let scheme = word("How the token is announced. Default: \"Token\".", &["Token", "Bearer"]);
+    let scheme = word("The authorization scheme. Default: \"Token\".", &["Token", "Bearer"]);
     let keys = shape::table("An account of dbt Cloud.")
         .tag("type", "dbt_cloud")
         .must("host", fitting("The host in the account's address.", HOST, "cloud.getdbt.com"))

@@ -212,11 +212,11 @@ impl Provider for DbtCloud {
         struct Body<'a> {
             name: &'a str,
         }
-        let words = format!("make a SCIM token for dbt Cloud account {}", call.connection);
+        let words = format!("create a SCIM token for dbt Cloud account {}", call.connection);
         let operation = self.operation(Kind::Create, call, words)?;
         let impossible = match request {
             MintRequest { name: None, .. } => Some("a token needs a name"),
-            MintRequest { life: Some(_), .. } => Some("a token cannot be given a life"),
+            MintRequest { life: Some(_), .. } => Some("tokens cannot have a chosen lifetime"),
             MintRequest { scopes, .. } if !scopes.is_empty() => Some("a token has no scopes"),
             MintRequest { .. } => None,
         };
@@ -258,7 +258,7 @@ impl Provider for DbtCloud {
             }
             rights.push(Right {
                 name: format!(
-                    "make and delete SCIM tokens of {connection} (unknown: only using it would \
+                    "create and delete SCIM tokens of {connection} (not checked: only using it would \
                      show it)"
                 ),
                 missing: None,
@@ -309,8 +309,7 @@ impl DbtCloud {
             return Ok(operation);
         }
         let detail = format!(
-            "`{}` is account {}, whose one SCIM configuration is its only connection; nothing was \
-             sent",
+            "`{}` has one connection, which is its account {}; nothing was sent",
             self.settings.name, self.settings.account
         );
         Err(operation.fault(Class::Terminal, Code::NoConnection, detail))

@@ -180,19 +180,19 @@ impl Operation {
         let usual = self.meaning(reply.status);
         let (meaning, way_out) = match reply.status {
             300..=399 => self.redirected(reply),
-            401 => (usual, "the credentials in `auth` are refused".to_owned()),
+            401 => (usual, "the credentials in `auth` are rejected".to_owned()),
             402 | 403 => {
-                let way_out = "the credentials in `auth` need the rights that `scimitar \
+                let way_out = "the credentials in `auth` need the permissions that `scimitar \
                                permissions` prints";
                 (usual, way_out.to_owned())
             }
             404 => {
-                let way_out = "services say so of what is not there and of what is not permitted \
-                               alike: check base_url, the paths and connection_id";
+                let way_out = "services answer this both for what does not exist and for what is not \
+                               permitted: check base_url, the paths and connection_id";
                 (usual, way_out.to_owned())
             }
             _ if usual.1 == Code::NoSlot => {
-                (usual, "no further token can be made: one must go first".to_owned())
+                (usual, "no further token can be created: revoke one first".to_owned())
             }
             _ => (usual, String::new()),
         };
@@ -212,7 +212,7 @@ impl Operation {
         let list = items
             .find(&json)
             .and_then(Json::as_array)
-            .ok_or_else(|| self.unreadable(reply, "there is no list where `list.items` says"))?;
+            .ok_or_else(|| self.unreadable(reply, "there is no list at `list.items`"))?;
         let (mut tokens, mut others) = (Vec::with_capacity(list.len()), Vec::new());
         for (index, item) in list.iter().enumerate() {
             let token = members.listed(item).ok_or_else(|| {
@@ -226,7 +226,7 @@ impl Operation {
         }
         let next = paging
             .next(&json)
-            .ok_or_else(|| self.unreadable(reply, "the next page is not where `paging` says"))?;
+            .ok_or_else(|| self.unreadable(reply, "the next page cannot be found with `paging`"))?;
         let page = Page {
             tokens,
             total: paging.total(&json),

@@ -147,7 +147,7 @@ impl Credentials {
             Auth::Header(name, source) => {
                 let secret = read(source).await?;
                 let mut value = HeaderValue::from_str(secret.expose())
-                    .map_err(|_| fault("they hold characters that no header may hold"))?;
+                    .map_err(|_| fault("they have characters that are not allowed in a header"))?;
                 value.set_sensitive(true);
                 Ok(Proof::Header(HeaderMap::from_iter([(name.clone(), value)]), secret))
             }

@@ -232,27 +232,27 @@ fn contradictions(table: &Table<'_>, spec: &Spec) -> Option<()> {
     let before = table.findings().count();
     if spec.asks_name() && spec.members.name.is_none() {
         refuse(
-            "`create` sends a name, and `tokens` does not say where lists show it",
+            "`create` sends a name, but `tokens` does not say where lists show it",
             "write name = \"/POINTER\" in [providers.NAME.tokens]",
         );
     }
     let expires = spec.shortest_life().is_some() || spec.always_expires;
     if expires && spec.members.expires.is_none() {
         refuse(
-            "its tokens expire, and `tokens` does not say where lists show when",
+            "its tokens expire, but `tokens` does not say where lists show the expiry",
             "write expires = \"/POINTER\" in [providers.NAME.tokens]",
         );
     }
     if spec.asks_scopes() && spec.scopes.is_empty() {
-        refuse("`create` sends scopes, and there are none", "name them in `scopes`");
+        refuse("`create` sends scopes, but `scopes` is missing", "name them in `scopes`");
     }
     if spec.longest.is_some_and(|longest| longest < spec.shortest) {
-        refuse("`longest_life` is shorter than `shortest_life`", "set one of them right");
+        refuse("`longest_life` is shorter than `shortest_life`", "correct one of them");
     }
     let (step, unit) = (spec.life_step().as_secs(), spec.unit().as_secs());
     if !step.is_multiple_of(unit) {
         refuse(
-            "`create` sends lives in whole minutes, but `life_step` is not a number of whole minutes",
+            "`create` sends lifetimes in whole minutes, but `life_step` is not a number of whole minutes",
             "set life_step = \"1m\" or a multiple, or leave it out",
         );
     }
@@ -337,14 +337,14 @@ fn header(value: &Value<'_>) -> Option<HeaderName> {
 
 /// The SCIM endpoint: templates stand behind the host.
 fn scim(value: &Value<'_>) -> Option<Scim> {
-    const HOW: &str = "write https://HOST/PATH; templates stand in the path";
+    const HOW: &str = "write https://HOST/PATH; templates are allowed in the path";
     let text = value.string()?;
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let origin = Url::parse(&format!("{scheme}://{host}/")).ok();
     let origin = origin.filter(|url| crate::http::Endpoint::try_new(url.clone()).is_ok());
     let Some(origin) = origin else {
-        value.refuse("`scim_endpoint` is not an address that a token may be sent to", HOW);
+        value.refuse("`scim_endpoint` is not an address to which a token may be sent", HOW);
         return None;
     };
     match Path::parse(path, Var::OF_LIST) {

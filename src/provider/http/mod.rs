@@ -129,9 +129,9 @@ impl Provider for Issuer {
                 (Paging::Mark { parameter, .. }, Next::Mark(mark)) => {
                     first.clone().query(parameter, &mark)
                 }
-                (_, Next::Link(link)) => self
-                    .followed(&to, &link)
-                    .ok_or_else(|| operation.unreadable(&reply, "its next page is elsewhere"))?,
+                (_, Next::Link(link)) => self.followed(&to, &link).ok_or_else(|| {
+                    operation.unreadable(&reply, "its next page is on another host than base_url")
+                })?,
                 _ => self.numbered(&first, nth),
             };
         }
@@ -140,7 +140,7 @@ impl Provider for Issuer {
     }
 
     async fn create(&self, call: Call<'_>, request: &MintRequest) -> Result<Minted, Fault> {
-        let words = format!("make a token for {}", call.connection);
+        let words = format!("create a token for {}", call.connection);
         let operation = self.operation(Kind::Create, call, words)?;
         if let Some(why) = self.impossible(request) {
             let detail = format!("{why} at `{}`; nothing was sent", self.caller.name);
@@ -205,7 +205,7 @@ impl Provider for Issuer {
             }
             rights.push(Right {
                 name: format!(
-                    "make and delete tokens of {connection} (unknown: only using it would show it)"
+                    "create and delete tokens of {connection} (not checked: only using it would show it)"
                 ),
                 missing: None,
             });
@@ -354,7 +354,7 @@ impl Issuer {
     fn impossible(&self, request: &MintRequest) -> Option<String> {
         let (name, scopes) = (self.spec.asks_name(), self.spec.asks_scopes());
         match (self.spec.shortest_life(), request.life) {
-            (None, Some(_)) => return Some("a token cannot be given a life".to_owned()),
+            (None, Some(_)) => return Some("tokens cannot have a chosen lifetime".to_owned()),
             (Some(shortest), Some(life)) if life < shortest => {
                 return Some(format!("a token lives at least {} s", shortest.as_secs()));
             }
@@ -379,14 +379,16 @@ impl Issuer {
     ) -> Result<(TokenValue, TokenId, Option<Listed>), Fault> {
         let (members, create) = (&self.spec.members, &self.spec.create);
         let mut json = Wiped(reply.json().map_err(|why| operation.unreadable(reply, &why))?);
-        let value = create.value.take_text(&mut json.0).ok_or_else(|| {
-            operation.unreadable(reply, "there is no value where `create.value` says")
-        })?;
+        let value = create
+            .value
+            .take_text(&mut json.0)
+            .ok_or_else(|| operation.unreadable(reply, "there is no value at `create.value`"))?;
         let value = TokenValue::try_new(value)
-            .map_err(|_| operation.unreadable(reply, "the token in it cannot be one"))?;
-        let item = create.item.find(&json.0).ok_or_else(|| {
-            operation.unreadable(reply, "there is no token where `create.item` says")
-        })?;
+            .map_err(|_| operation.unreadable(reply, "the token in the answer is not valid"))?;
+        let item = create
+            .item
+            .find(&json.0)
+            .ok_or_else(|| operation.unreadable(reply, "there is no token at `create.item`"))?;
         let id = members.id(item);
         let id =
             id.ok_or_else(|| operation.unreadable(reply, "the new token has no readable id"))?;
@@ -425,7 +427,7 @@ impl Issuer {
 
 /// The fault of a template that names what there is not.
 fn missing(operation: &Operation, var: &str) -> Fault {
-    let detail = format!("its request needs {var}, which there is not; nothing was sent");
+    let detail = format!("its request needs {var}, which is missing; nothing was sent");
     operation.fault(Class::Terminal, Code::Invalid, detail)
 }
 
@@ -433,7 +435,7 @@ fn missing(operation: &Operation, var: &str) -> Fault {
 fn join(base: &Endpoint, path: &Path, filling: &Filling<'_>) -> Result<Endpoint, String> {
     let segments: Result<Vec<String>, _> =
         path.segments.iter().map(|segment| segment.fill(filling)).collect();
-    let segments = segments.map_err(|var| format!("its path needs {var}, which there is not"))?;
+    let segments = segments.map_err(|var| format!("its path needs {var}, which is missing"))?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let joined = base.join(&segments).map_err(|error| error.to_string())?;
     Ok(if path.slash { joined.with_slash() } else { joined })

@@ -15,17 +15,17 @@ use crate::{
 
 /// The provider's table.
 pub(super) fn schema(stores: &[StoreWord]) -> Schema {
-    const ABOUT: &str = "An issuer of tokens, declared by its requests and where its answers have \
-                         what.";
-    const TENANT: &str = "What its records are kept under. Default: the host in base_url.";
+    const ABOUT: &str = "An issuer of tokens, declared by its requests and the fields of its \
+                         answers.";
+    const TENANT: &str = "The name of the tenant in the ledger. Default: the host in base_url.";
     const MEDIA: &str = "The type of the bodies that are sent. Default: \"application/json\".";
-    const SCIM: &str = "Its SCIM endpoint; templates stand in the path.";
+    const SCIM: &str = "Its SCIM endpoint; templates are allowed in the path.";
     const CAP: &str = "How many live tokens a connection may have. Default: no limit is known.";
-    const SHORT: &str = "The shortest life that can be asked for. Default: \"1s\".";
-    const LONG: &str = "The longest life that can be asked for. Default: no limit is known.";
-    const STEP: &str = "Lives are granted in whole multiples of this. Default: \"1m\" where a create \
+    const SHORT: &str = "The shortest lifetime that can be requested. Default: \"1s\".";
+    const LONG: &str = "The longest lifetime that can be requested. Default: no limit is known.";
+    const STEP: &str = "Lifetimes are granted in whole multiples of this. Default: \"1m\" where a create \
                         sends lifetime.minutes, else \"1s\".";
-    const ALWAYS: &str = "Whether tokens expire also where no life is asked for.";
+    const ALWAYS: &str = "Whether tokens expire even if no lifetime is requested.";
     const SCOPES: &str = "The scopes that its tokens can have, where a create sends scopes.";
     let media = word(MEDIA, &["application/json", "application/vnd.api+json"]);
     let scope = fitting("A scope.", r"^\S{1,128}$", "get:users");
@@ -73,23 +73,23 @@ fn auth(stores: &[StoreWord]) -> Schema {
             .must("token_url", url)
             .must("client_id", fitting("The client.", r"^\S+$", "client"))
             .must("client_secret", secret("Its secret; by reference only."))
-            .may("scope", text("The scope that is asked for.", "tokens:write"))
-            .may("audience", text("The audience that is asked for.", "https://api.example.com"))
+            .may("scope", text("The scope to request.", "tokens:write"))
+            .may("audience", text("The audience to request.", "https://api.example.com"))
             .build(),
     ];
-    any_of_these("What proves who asks.", &branches)
+    any_of_these("The credentials.", &branches)
 }
 
 /// One JSON pointer, or several of which the first that finds something counts.
 fn pointer(about: &str, example: &str) -> Schema {
     let one = fitting("A JSON pointer.", "^(/.*)?$", example);
-    let mut several = list("Several: the first that finds something counts.", &one);
+    let mut several = list("Several: the first one that matches is used.", &one);
     several["minItems"] = json!(1);
     any_of_these(about, &[one, several])
 }
 
 fn path(example: &str) -> Schema {
-    const ABOUT: &str = "Behind base_url; each part is encoded. Templates: `{{ connection.id }}` \
+    const ABOUT: &str = "Appended to base_url; each part is encoded. Templates: `{{ connection.id }}` \
                          and, in a delete, `{{ token_id }}`.";
     fitting(ABOUT, r"^[^?#]*[^?#/\s][^?#]*$", example)
 }
@@ -100,13 +100,13 @@ fn query() -> Schema {
 }
 
 fn success() -> Schema {
-    list("The statuses that say that it was done.", &whole("A status.", 200, 299, 200))
+    list("The statuses that mean success.", &whole("A status.", 200, 299, 200))
 }
 
 fn list_call() -> Schema {
-    const ONLY: &str = "Which of the listed tokens are meant, where a list holds others too: all of \
-                        these hold for them.";
-    let only = table("A text in a place of the token.")
+    const ONLY: &str = "Which tokens of the list belong here, if it contains others too: those that match \
+                        all of these.";
+    let only = table("A text in a field of the token.")
         .must("at", pointer("Where.", "/kind"))
         .must("is", text("The text.", "scim"))
         .build();
@@ -138,7 +138,7 @@ fn paging() -> Schema {
             .must("next", next("Where the mark is."))
             .must("parameter", parameter("page_token"))
             .build(),
-        table("By number, until a page holds nothing new or all are there.")
+        table("By number, until a page has nothing new or all tokens are read.")
             .tag("by", "number")
             .must("parameter", parameter("page"))
             .may("first", first)
@@ -151,8 +151,8 @@ fn paging() -> Schema {
 fn create_call() -> Schema {
     const BODY: &str = "The JSON body. A text may hold templates: `connection.id`, `name`, \
                         `lifetime.seconds`, `lifetime.minutes`, `expires.rfc3339`, \
-                        `expires.unix`, `expires.unix_ms`, `scopes`; one that is nothing else \
-                        stands for its value, and is left out where there is none.";
+                        `expires.unix`, `expires.unix_ms`, `scopes`; a text that is only \
+                        a template becomes its value, and is left out if there is none.";
     const ITEM: &str = "Where in the answer the token is, as lists show it. Default: the answer.";
     const VALUE: &str = "Where in the answer the token's value is.";
     let body = json!({
@@ -164,7 +164,7 @@ fn create_call() -> Schema {
             "scopes": "{{ scopes }}",
         }],
     });
-    table("How a token is made.")
+    table("How a token is created.")
         .may("method", by_default("POST", word("Default: \"POST\".", &["POST", "PUT"])))
         .must("path", path("connections/{{ connection.id }}/tokens"))
         .may("query", query())
@@ -185,10 +185,10 @@ fn delete_call() -> Schema {
 }
 
 fn members() -> Schema {
-    const TIMES: &str = "How moments are written. Default: \"rfc3339\".";
-    table("Where in a token everything is.")
+    const TIMES: &str = "The format of times. Default: \"rfc3339\".";
+    table("Where in a token its fields are.")
         .must("id", pointer("Its id.", "/id"))
-        .must("created", pointer("When it was made.", "/created_at"))
+        .must("created", pointer("When it was created.", "/created_at"))
         .may("name", pointer("Its name.", "/name"))
         .may("expires", pointer("When it expires.", "/expires_at"))
         .may("last_used", pointer("When it was last used.", "/last_used_at"))

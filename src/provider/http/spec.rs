@@ -184,8 +184,8 @@ impl Spec {
     pub(super) fn observe_only(&self) -> Option<&'static str> {
         let recognisable = self.asks_name() || self.members.expires.is_some();
         (!recognisable).then_some(
-            "they have neither a name nor an expiry, so a token whose create was lost could not \
-             be told from others",
+            "they have neither a name nor an expiry, so Scimitar could not recognise a token whose create \
+             answer was lost",
         )
     }
 }

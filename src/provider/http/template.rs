@@ -140,7 +140,7 @@ impl Text {
             let var = WORDS.iter().find(|(known, _)| *known == word).map(|(_, var)| *var);
             let var = var.filter(|var| allowed.contains(var)).ok_or_else(|| {
                 let known: Vec<_> = allowed.iter().map(|var| var.word()).collect();
-                format!("there is no `{word}` here: there are {}", known.join(", "))
+                format!("there is no `{word}` here; the names are {}", known.join(", "))
             })?;
             if !before.is_empty() {
                 pieces.push(Piece::Plain(before.to_owned()));
@@ -213,7 +213,7 @@ impl Path {
         let slash = inner.ends_with('/');
         let inner = inner.strip_suffix('/').unwrap_or(inner);
         if inner.contains(['?', '#']) {
-            return Err("a path holds no `?` and no `#`: there is `query`".to_owned());
+            return Err("a path must not contain `?` or `#`: use `query`".to_owned());
         }
         let segments: Result<Vec<_>, _> =
             inner.split('/').map(|segment| Text::parse(segment, allowed)).collect();

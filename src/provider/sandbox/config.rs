@@ -102,7 +102,7 @@ impl Declared for SandboxConfig {
     fn unlistable(&self) -> Option<&str> {
         match self.face {
             Face::Auth0 => None,
-            Face::DbtCloud(_) => Some("an account with this face has one connection"),
+            Face::DbtCloud(_) => Some("a dbt Cloud account has one connection"),
         }
     }
 
@@ -214,8 +214,8 @@ fn read(&Reading { name, table, .. }: &Reading<'_, '_>) -> Option<Arc<dyn Declar
     if data_dir.is_none() {
         table.findings().warning(
             table.at(),
-            format!("{} forgets its tokens with every process", table.name()),
-            "give it a data_dir, so that a second run finds what the first one left",
+            format!("{} loses its tokens when the process ends", table.name()),
+            "give it a data_dir, so that a second run finds the tokens of the first",
         );
     }
     if let (Some(value), Some(path)) = (data_dir, &path)
@@ -235,10 +235,10 @@ fn read(&Reading { name, table, .. }: &Reading<'_, '_>) -> Option<Arc<dyn Declar
 
 /// The table, as JSON Schema.
 fn schema(_stores: &[StoreWord]) -> Schema {
-    const DATA: &str = "Where it keeps its state, so that a second run finds what the first left. \
-                        Default: nowhere.";
+    const DATA: &str = "The folder for its state, so that a second run finds the tokens of the \
+                        first. Default: none.";
     const FACE: &str = "Which provider it behaves as. Default: \"auth0\".";
-    let keys = shape::table("A sandbox inside this process; its tokens are worth nothing.")
+    let keys = shape::table("A sandbox inside this process; its tokens have no real effect.")
         .tag("type", "sandbox")
         .may("data_dir", text(DATA, "example-data/sandbox"))
         .may("face", by_default("auth0", word(FACE, &["auth0", "dbt_cloud"])));

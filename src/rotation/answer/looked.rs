@@ -20,7 +20,7 @@ pub fn not_listed(s: &Situation<'_>, fault: Fault) -> Answered {
     let trouble = s.look_failed(s.record.troubles.look.as_ref(), fault.clone());
     Answered {
         event: Some(Event::LookFailed(trouble)),
-        words: "the provider could not be listed".to_owned(),
+        words: "the provider's tokens could not be listed".to_owned(),
         fault: Some(fault),
     }
 }
@@ -90,7 +90,7 @@ pub fn not_ready(s: &Situation<'_>, unready: Unready) -> Answered {
     let trouble = Trouble { of_sink, ..trouble };
     Answered {
         event: Some(Event::MintFailed { trouble, no_slot: false }),
-        words: "nothing is minted that cannot be delivered".to_owned(),
+        words: "no token is created, because it could not be delivered or used".to_owned(),
         fault: Some(fault),
     }
 }

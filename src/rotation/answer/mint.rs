@@ -16,7 +16,7 @@ pub fn created(
 ) -> Answered {
     let fault = match answer {
         Ok((token, digest)) if !intent.known.contains(&token.id) => {
-            let words = format!("{} was made", token.id);
+            let words = format!("{} was created", token.id);
             let (retire, verify) = (s.policy.terms.retire.clone(), s.policy.terms.verify);
             let event = Event::Minted { token, retire, verify, digest: Some(digest) };
             return Answered::done(event, words);

@@ -79,16 +79,17 @@ fn on_its_way(
         Proof::Pending { refused_since: None, silent_since: Some(silent.unwrap_or(*sent)) };
     let (proof, words) = match answer {
         ProbeAnswer::Accepted => (Proof::Good, format!("the SCIM endpoint accepts {id}")),
-        ProbeAnswer::NotScoped if works => {
-            (Proof::Good, format!("the SCIM endpoint knows {id}, which may not read users"))
-        }
+        ProbeAnswer::NotScoped if works => (
+            Proof::Good,
+            format!("the SCIM endpoint knows {id}, which lacks the permission to read users"),
+        ),
         ProbeAnswer::Unauthorized => (
             Proof::Pending { refused_since: Some(refused.unwrap_or(*sent)), silent_since: None },
             format!("the SCIM endpoint does not accept {id} yet"),
         ),
         ProbeAnswer::NotScoped => (still_silent, forbidden(id)),
         ProbeAnswer::Inconclusive(fault) => {
-            (still_silent, format!("the probe of {id} told nothing: {fault}"))
+            (still_silent, format!("the probe of {id} was inconclusive: {fault}"))
         }
     };
     Answered::done(Event::Proven(proof), words)
@@ -104,14 +105,15 @@ fn current(
     let missing = s.record.missing.is_some();
     let asked = |refused, words: &str| Answered::done(Event::CurrentProbed { refused }, words);
     match answer {
-        ProbeAnswer::Accepted | ProbeAnswer::NotScoped if works && missing => {
-            asked(false, "the SCIM endpoint accepts the current token: the lists lag")
-        }
+        ProbeAnswer::Accepted | ProbeAnswer::NotScoped if works && missing => asked(
+            false,
+            "the SCIM endpoint accepts the current token: the provider's list is out of date",
+        ),
         ProbeAnswer::Accepted | ProbeAnswer::NotScoped if works => {
             asked(false, "the SCIM endpoint accepts the current token")
         }
         ProbeAnswer::Unauthorized if missing => {
-            asked(true, "the SCIM endpoint refuses the current token: it is gone")
+            asked(true, "the SCIM endpoint rejects the current token: it no longer exists")
         }
         ProbeAnswer::Unauthorized => {
             let fault = Fault::new(
@@ -120,17 +122,19 @@ fn current(
                 Code::Unauthorized,
                 "the SCIM endpoint answers 401 to it, although the provider lists it",
             );
-            ask_failed(s, fault, "no other sink is given a value that does not work")
+            ask_failed(s, fault, "a value that does not work is not delivered to any other sink")
         }
         ProbeAnswer::Accepted | ProbeAnswer::NotScoped if missing => asked(false, &forbidden(id)),
         ProbeAnswer::Accepted | ProbeAnswer::NotScoped => {
             let what = format!("prove {id}");
             let fault = Fault::new(what, Class::Transient, Code::Forbidden, forbidden(id));
-            ask_failed(s, fault, "it is asked again")
+            ask_failed(s, fault, "Scimitar asks again")
         }
-        ProbeAnswer::Inconclusive(fault) => {
-            ask_failed(s, fault, "whether the current token works could not be asked")
-        }
+        ProbeAnswer::Inconclusive(fault) => ask_failed(
+            s,
+            fault,
+            "the SCIM endpoint could not be asked whether the current token works",
+        ),
     }
 }
 
@@ -141,24 +145,26 @@ fn found(s: &Situation<'_>, id: &TokenId, answer: ProbeAnswer, works: bool) -> A
             Answered { event: None, words: format!("the SCIM endpoint accepts {id}"), fault: None }
         }
         ProbeAnswer::Unauthorized => {
-            let words = format!("the SCIM endpoint refuses {id}: it supersedes nothing");
+            let words = format!("the SCIM endpoint rejects {id}: it replaces no other token");
             Answered::done(Event::FoundRefused(id.clone()), words)
         }
         ProbeAnswer::Accepted | ProbeAnswer::NotScoped => {
             let words = "the SCIM endpoint answers 403 to it, although it may read users";
             let what = format!("prove {id}");
             let fault = Fault::new(what, Class::Transient, Code::Forbidden, words);
-            ask_failed(s, fault, "it is asked again")
+            ask_failed(s, fault, "Scimitar asks again")
         }
-        ProbeAnswer::Inconclusive(fault) => {
-            ask_failed(s, fault, "whether what was found works could not be asked")
-        }
+        ProbeAnswer::Inconclusive(fault) => ask_failed(
+            s,
+            fault,
+            "the SCIM endpoint could not be asked whether the token that was found works",
+        ),
     }
 }
 
 fn forbidden(id: &TokenId) -> String {
     format!(
-        "the SCIM endpoint answers 403 to {id}, although it may read users: that proves nothing"
+        "the SCIM endpoint answers 403 to {id}, although it may read users: this neither proves nor disproves the token"
     )
 }
 

@@ -41,20 +41,20 @@ pub fn sighted(name: &ProbeUserName, answer: UserAnswer) -> Sighting {
             if !ids.is_empty() {
                 Sighting::There(ids)
             } else if seen.unreadable {
-                Sighting::Hidden("the answer to the search cannot be read".to_owned())
+                Sighting::Hidden("the answer to the search could not be read".to_owned())
             } else if seen.more {
                 let words =
-                    "the search answers with other users than it was asked for, and not with all";
+                    "the search returned only a part of the users, and not the one searched for";
                 Sighting::Hidden(words.to_owned())
             } else {
                 Sighting::Nowhere
             }
         }
         // No list is no empty list.
-        UserAnswer::NotThere => Sighting::Hidden("the search is answered 404".to_owned()),
+        UserAnswer::NotThere => Sighting::Hidden("the search was answered with 404".to_owned()),
         UserAnswer::Refused { words, .. } => Sighting::Hidden(words),
         UserAnswer::Forbidden => Sighting::Hidden(
-            "the search is answered 403, although the token may read users".to_owned(),
+            "the search was answered with 403, although the token may read users".to_owned(),
         ),
         UserAnswer::Unauthorized => {
             let doing = "search for a throw-away user";
@@ -76,7 +76,7 @@ pub fn found(user: &ProbeUser, read: &UserAnswer, searched: Sighting) -> Sightin
     if let UserAnswer::Done(seen) = read
         && seen.users.iter().any(|other| other.id == *id)
     {
-        return Sighting::Hidden("its id is shown with another name".to_owned());
+        return Sighting::Hidden("the endpoint shows another user name under its id".to_owned());
     }
     let is_away = matches!(searched, Sighting::Failed(_)) && *read != UserAnswer::NotThere;
     if let Made::Shown(id) = &user.made
@@ -87,12 +87,14 @@ pub fn found(user: &ProbeUser, read: &UserAnswer, searched: Sighting) -> Sightin
     match read {
         UserAnswer::NotThere => searched,
         UserAnswer::Done(seen) if !seen.unreadable => searched,
-        UserAnswer::Done(_) => Sighting::Hidden("the answer to its read cannot be read".to_owned()),
+        UserAnswer::Done(_) => {
+            Sighting::Hidden("the answer to reading it could not be parsed".to_owned())
+        }
         UserAnswer::Inconclusive(fault) => {
             Sighting::Failed(ProbeAnswer::Inconclusive(fault.clone()))
         }
         UserAnswer::Unauthorized | UserAnswer::Forbidden | UserAnswer::Refused { .. } => {
-            Sighting::Hidden(format!("to its read {}", said(read)))
+            Sighting::Hidden(format!("when it was read, {}", said(read)))
         }
     }
 }
@@ -120,11 +122,13 @@ pub fn removed(s: &Situation<'_>, user: &ProbeUser, removal: &Removal) -> Answer
             done(ProbeUserEvent::Gone, format!("the throw-away user {name} is deleted"))
         }
         Removal::Absent if s.now >= user.settles_at() => {
-            let words = format!("the throw-away user {name} is not there and can no longer come");
+            let words =
+                format!("the throw-away user {name} does not exist and can no longer appear");
             done(ProbeUserEvent::Gone, words)
         }
         Removal::Deleted | Removal::Absent => {
-            let words = format!("the throw-away user {name} is not there; it is looked for again");
+            let words =
+                format!("the throw-away user {name} was not found; Scimitar will search again");
             done(ProbeUserEvent::Unseen(s.now), words)
         }
         Removal::Stuck(fault) | Removal::Failed(ProbeAnswer::Inconclusive(fault)) => {
@@ -156,7 +160,7 @@ pub fn nowhere(user: &ProbeUser, now: Timestamp) -> Removal {
         Made::Perhaps => Removal::Absent,
         Made::As(_) if may_be_late => Removal::Absent,
         Made::As(_) | Made::Shown(_) | Made::Unnamed => {
-            let words = "it was created, but no user has its name";
+            let words = "the user was created, but no user with its name can be found";
             Removal::Stuck(stuck(&user.name, Class::Terminal, Code::Changed, words))
         }
     }
@@ -201,7 +205,7 @@ pub fn undeleted(name: &ProbeUserName, answer: UserAnswer) -> Option<Fault> {
 #[must_use]
 pub fn remains(name: &ProbeUserName, id: &ScimUserId, read: &UserAnswer) -> Option<Fault> {
     if shows(name, id, read) {
-        let words = "the SCIM endpoint accepts the DELETE, but still shows the user";
+        let words = "the SCIM endpoint accepted the DELETE, but still shows the user";
         return Some(stuck(name, Class::Transient, Code::Unavailable, words));
     }
     let words = match read {
@@ -212,8 +216,8 @@ pub fn remains(name: &ProbeUserName, id: &ScimUserId, read: &UserAnswer) -> Opti
         | UserAnswer::Unauthorized
         | UserAnswer::Forbidden
         | UserAnswer::Inconclusive(_) => format!(
-            "the SCIM endpoint accepts the DELETE, but whether the user is gone is not known: to the read \
-             that followed {}",
+            "the SCIM endpoint accepted the DELETE, but it is not known whether the user is gone: when it \
+             was read afterwards, {}",
             said(read)
         ),
     };

@@ -19,7 +19,9 @@ pub fn revoked(s: &Situation<'_>, id: &TokenId, answer: Result<bool, Fault>) -> 
             Answered::done(event(RetiringEvent::Revoked { at: s.now }), format!("{id} was revoked"))
         }
         Ok(false) => {
-            let words = format!("the provider does not know {id}; a list will show it");
+            let words = format!(
+                "the provider does not know {id}; the next list will show whether it is gone"
+            );
             Answered::done(event(RetiringEvent::NotFound), words)
         }
         Err(fault) => {

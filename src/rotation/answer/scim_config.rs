@@ -42,7 +42,7 @@ pub fn inspected(s: &Situation<'_>, answer: Result<Option<FoundConfig>, Fault>) 
     });
     let words = match &standing {
         Standing::Missing => "the connection has no SCIM configuration".to_owned(),
-        Standing::AsAsked => "the SCIM configuration is as the policy asks for".to_owned(),
+        Standing::AsAsked => "the SCIM configuration matches the policy".to_owned(),
         Standing::Differs(diff) => {
             format!("the SCIM configuration differs from the policy: {diff}")
         }
@@ -80,7 +80,7 @@ pub fn configured(
             format!("set the SCIM configuration of {}", s.record.key.connection),
             Class::Terminal,
             Code::Invalid,
-            format!("the provider keeps another one than was sent: {diff}"),
+            format!("the provider stored a configuration that differs from the one sent: {diff}"),
         )),
         Standing::AsAsked | Standing::Missing => None,
     };

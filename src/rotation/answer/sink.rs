@@ -8,7 +8,7 @@ use crate::{
         decide::{AskClient, Forget, Promote, Situation, Stage},
         event::{Event, PlaceEvent},
         record::Trouble,
-        uptake::Account,
+        uptake::{Account, TO_HAND_OVER, Uptake},
     },
     token::PlaceKey,
 };
@@ -41,7 +41,17 @@ pub fn promoted(
     match answer {
         Ok((version, container)) => {
             let id = promote.metadata.id().clone();
-            let words = format!("{} holds {id}", promote.location);
+            let location = &promote.location;
+            let by_person = s
+                .record
+                .sinks
+                .get(&place)
+                .is_some_and(|sink| matches!(sink.uptake, Uptake::ByPerson { .. }));
+            let words = if by_person {
+                format!("{id} {TO_HAND_OVER} {location}")
+            } else {
+                format!("{location} holds {id}")
+            };
             let (at, provider) = (s.now, s.provider_shown());
             let what = PlaceEvent::Delivered { id, version, at, provider, container };
             done(place, what, words)
@@ -60,7 +70,7 @@ pub fn forgotten(s: &Situation<'_>, forget: &Forget, answer: Result<(), Fault>) 
     let Forget { place, location, id, .. } = forget;
     match answer {
         Ok(()) => {
-            let words = format!("nothing in {location} leads to {id} any more");
+            let words = format!("nothing in {location} refers to {id} any more");
             done(place.clone(), PlaceEvent::Forgotten { id: id.clone() }, words)
         }
         Err(fault) => {

@@ -103,11 +103,11 @@ pub fn shows(name: &ProbeUserName, id: &ScimUserId, answer: &UserAnswer) -> bool
 /// What an answer without users says, as in "the SCIM endpoint …".
 pub(super) fn said(answer: &UserAnswer) -> String {
     match answer {
-        UserAnswer::Done(_) => "it gave an answer that cannot be read".to_owned(),
-        UserAnswer::NotThere => "it answered 404".to_owned(),
+        UserAnswer::Done(_) => "it gave an answer that could not be parsed".to_owned(),
+        UserAnswer::NotThere => "it answered with 404".to_owned(),
         UserAnswer::Refused { words, .. } => words.clone(),
-        UserAnswer::Unauthorized => "it answered 401".to_owned(),
-        UserAnswer::Forbidden => "it answered 403".to_owned(),
+        UserAnswer::Unauthorized => "it answered with 401".to_owned(),
+        UserAnswer::Forbidden => "it answered with 403".to_owned(),
         UserAnswer::Inconclusive(fault) => fault.detail.clone(),
     }
 }

@@ -40,7 +40,7 @@ pub fn user_created(name: &ProbeUserName, earlier: bool, answer: UserAnswer) -> 
         }
         // An earlier create of ours came late: it is deleted, then the proof begins again.
         UserAnswer::Refused { status: 409, .. } if earlier => {
-            let words = "its name is taken: an earlier create took effect late";
+            let words = "the name is taken: an earlier create request took effect late";
             let doing = "create a throw-away user";
             let fault = Fault::new(doing, Class::Transient, Code::Changed, words);
             Created::Unclear(ProbeAnswer::Inconclusive(fault))
@@ -125,7 +125,7 @@ impl Writing {
                 if matches!(op, UserOp::Read | UserOp::Search) && !shown {
                     self.is_faulty(
                         op,
-                        "the answer does not show the user under its name".to_owned(),
+                        "the answer does not contain the user under that name".to_owned(),
                     );
                 } else if op != UserOp::Deactivate {
                     // What becomes of a deactivation, the read that follows tells.
@@ -133,7 +133,7 @@ impl Writing {
                 }
                 return;
             }
-            UserAnswer::NotThere => return self.is_faulty(op, "it answered 404".to_owned()),
+            UserAnswer::NotThere => return self.is_faulty(op, "it answered with 404".to_owned()),
             UserAnswer::Refused { words, .. } => return self.is_faulty(op, words),
             UserAnswer::Unauthorized => {
                 let doing = format!("{op} a throw-away user");
@@ -177,13 +177,13 @@ impl Writing {
                 self.proof.loses_active = true;
                 self.proof.hides_active = active.is_none();
             }
-            None => self.not_read_back("it did not show the user under its name"),
+            None => self.not_read_back("it did not show the user under that name"),
         }
     }
 
     fn not_read_back(&mut self, said: &str) {
         let words =
-            format!("whether it took effect is not known: to the read that followed {said}");
+            format!("it is not known whether it took effect: when it was read afterwards, {said}");
         self.is_faulty(UserOp::Deactivate, words);
     }
 
@@ -195,14 +195,14 @@ impl Writing {
                 self.proof.worked.insert(UserOp::Delete);
             }
             Removal::Absent => {
-                let words = "the user was not there any more, and no DELETE was sent";
+                let words = "the user no longer existed, although no DELETE was sent";
                 self.is_faulty(UserOp::Delete, words.to_owned());
             }
             Removal::Stuck(fault) | Removal::Failed(ProbeAnswer::Inconclusive(fault)) => {
                 self.is_faulty(UserOp::Delete, fault.detail.clone());
             }
             Removal::Failed(_) => {
-                self.is_faulty(UserOp::Delete, "the token is refused".to_owned());
+                self.is_faulty(UserOp::Delete, "the token was rejected".to_owned());
             }
         }
     }

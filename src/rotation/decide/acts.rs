@@ -108,7 +108,7 @@ pub(super) fn promote(s: &Situation<'_>, sink: &SinkState, metadata: Metadata) -
 pub(super) fn replacing(s: &Situation<'_>, sink: &SinkState, why: String) -> String {
     match s.observed.sinks.get(&sink.place.key).map(|seen| &seen.held) {
         Some(Held::Unknown(version) | Held::Token { marks: None, version, .. }) => {
-            format!("{why}; it replaces version {} that Scimitar did not write", version.0)
+            format!("{why}; this replaces version {}, which Scimitar did not write", version.0)
         }
         Some(Held::Token { .. } | Held::Nothing(_) | Held::Unreadable(_)) | None => why,
     }

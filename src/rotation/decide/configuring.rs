@@ -58,7 +58,7 @@ fn inspect(s: &Situation<'_>) -> Option<Decision> {
         Some(Ok(seen)) => !is_fresh(s, seen) && planned(s, seen, false).is_some(),
         Some(Err(_)) => false,
     };
-    due.then(|| step(Step::Inspect, "the SCIM configuration is compared with the policy"))
+    due.then(|| step(Step::Inspect, "comparing the SCIM configuration with the policy"))
 }
 
 fn is_fresh(s: &Situation<'_>, seen: &SeenConfig) -> bool {
@@ -90,7 +90,9 @@ fn planned(
                 .map_or("the provider's default mapping", |_| "the mapping of the policy");
             (
                 ConfigChange::Create(what),
-                format!("the connection has no SCIM configuration: it is made, with {with}"),
+                format!(
+                    "the connection has no SCIM configuration: Scimitar creates one with {with}"
+                ),
             )
         }
         Standing::Differs(diff) => {
@@ -98,8 +100,7 @@ fn planned(
                 return None;
             }
             let by = wanted.target(seen.found.as_ref()?);
-            let why =
-                format!("the SCIM configuration is restored (on_drift = \"restore\"): {diff}");
+            let why = format!("restoring the SCIM configuration (on_drift = \"restore\"): {diff}");
             (ConfigChange::Replace { by, diff }, why)
         }
     };

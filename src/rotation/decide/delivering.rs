@@ -11,7 +11,7 @@ use super::{
     vouching::{RECENT, is_vouched},
 };
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::Timestamp,
     error::{Class, Code, Fault},
     rotation::{
         due,
@@ -21,6 +21,7 @@ use crate::{
         record::{Cause, Proof, Replacement, SinkState},
         why::Reason,
     },
+    words::date,
 };
 
 pub(super) fn next(s: &Situation<'_>, replacement: &Replacement) -> Decision {
@@ -44,7 +45,7 @@ fn for_watching(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision
     if s.record.current.is_none() {
         return Some(note(
             Event::SettledInPart { at: s.provider_shown() },
-            &format!("{id} counts as current; no place is changed (mode = \"observe\")"),
+            &format!("{id} is taken as the current token; no sink is changed (mode = \"observe\")"),
         ));
     }
     Some(rest(
@@ -52,7 +53,9 @@ fn for_watching(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision
         Status::Idle,
         Some(Reason::Observe),
         None,
-        format!("{id} was found in a sink and is not brought to the others: mode = \"observe\""),
+        format!(
+            "{id} was found in a sink and is not delivered to the other sinks: mode = \"observe\""
+        ),
     ))
 }
 
@@ -97,7 +100,7 @@ fn for_lost(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
     (held && (expired || ripe && s.has_slot())).then(|| {
         note(
             Event::SettledInPart { at: now },
-            &format!("{id} is due for replacement before every sink could take it"),
+            &format!("{id} became due for replacement before every sink accepted it"),
         )
     })
 }
@@ -129,7 +132,7 @@ fn for_overtaken(s: &Situation<'_>, replacement: &Replacement) -> Option<Decisio
             step(
                 acts::probe_held(s, sink, &other),
                 format!(
-                    "{location} was given {other} meanwhile: the SCIM endpoint says first whether that works"
+                    "{location} has received {other} in the meantime: Scimitar first asks the SCIM endpoint whether {other} works"
                 ),
             )
         });
@@ -138,7 +141,7 @@ fn for_overtaken(s: &Situation<'_>, replacement: &Replacement) -> Option<Decisio
     Some(note(
         Event::GivenUp { cause, trouble: None },
         &format!(
-            "{location} was given {other} meanwhile, which is newer than {}",
+            "{location} has received {other} in the meantime, which is newer than {}",
             replacement.token.id
         ),
     ))
@@ -181,14 +184,14 @@ fn for_value(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> {
             Status::Troubled,
             Some(Reason::SinkUnavailable),
             Some(lands_by.min(s.now + TimeDelta::from_std(sink.lingers).unwrap_or_default())),
-            format!("a write of {id} to {} may still arrive", sink.place.location),
+            format!("an earlier write of {id} to {} may still take effect", sink.place.location),
         ));
     }
     // Every readable place definitely holds something else. One that cannot be asked may hold it.
     let cause = if may_be_in_use(s, replacement) { Cause::Superseded } else { Cause::Orphan };
     Some(note(
         Event::GivenUp { cause, trouble: None },
-        &format!("the value of {id} is lost: no sink that can be asked holds it"),
+        &format!("the value of {id} is lost: no readable sink holds it"),
     ))
 }
 
@@ -198,9 +201,9 @@ fn for_ending(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> 
     if may_be_in_use(s, replacement) || replacement.found {
         let id = &replacement.token.id;
         let words = if s.record.places().any(|sink| sink.holds.as_ref() == Some(id)) {
-            format!("{id} is in some sinks; the next run delivers it to the others")
+            format!("{id} is in some sinks; the next run delivers it to the remaining sinks")
         } else {
-            format!("{id} may be in a sink already; the next run finds that out and goes on")
+            format!("{id} may already be in a sink; the next run checks this and continues")
         };
         let reason = match s.ending {
             Some(super::Ending::Interrupted) => Reason::Interrupted,
@@ -219,12 +222,12 @@ fn for_ending(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> 
     let slow =
         silent && replacement.verify == Verify::Write && s.ending == Some(super::Ending::Timeout);
     let trouble = if refused {
-        let words = "the SCIM endpoint answered 401 to it until the call ended";
+        let words = "the SCIM endpoint answered with 401 until this run ended";
         let doing = format!("prove {id}");
         let fault = Fault::new(doing, Class::Transient, Code::Unauthorized, words);
         Some(another_failure(s, fault))
     } else if slow {
-        let words = "the SCIM endpoint gave no answer that proves it until the call ended";
+        let words = "the SCIM endpoint did not confirm it before this run ended";
         let doing = format!("prove {id}");
         let fault = Fault::new(doing, Class::Transient, Code::Timeout, words);
         Some(another_failure(s, fault))
@@ -233,7 +236,7 @@ fn for_ending(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision> 
     };
     Some(note(
         Event::GivenUp { cause: Cause::GivenUp, trouble },
-        &format!("the call ends and no sink has {id}: it is revoked"),
+        &format!("the run ends and no sink has {id}: revoking it"),
     ))
 }
 
@@ -252,7 +255,7 @@ fn for_vanished(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision
     (!lags && !asked_since && !s.record.all_hold(id)).then(|| {
         step(
             acts::probe(s, replacement),
-            format!("{id} is not in the provider's list: it is proven again before any further sink gets it"),
+            format!("{id} is not in the provider's list: it is proven again before it is delivered to any other sink"),
         )
     })
 }
@@ -273,7 +276,9 @@ fn for_unlisted(s: &Situation<'_>, replacement: &Replacement) -> Option<Decision
     (s.provider_now() - probe.sent > RECENT).then(|| {
         step(
             acts::probe(s, replacement),
-            format!("no list shows {id}: it is proven again before any further sink gets it"),
+            format!(
+                "no list shows {id}: it is proven again before it is delivered to any other sink"
+            ),
         )
     })
 }
@@ -302,7 +307,7 @@ fn promote(s: &Situation<'_>, replacement: &Replacement) -> Decision {
         }
         match s.held(&sink.place.key) {
             Some(Held::Token { .. } | Held::Nothing(_) | Held::Unknown(_)) => {
-                let why = acts::replacing(s, sink, format!("{location} gets {id}"));
+                let why = acts::replacing(s, sink, format!("delivering {id} to {location}"));
                 return step(acts::promote(s, sink, acts::of_delivery(s, replacement)), why);
             }
             Some(Held::Unreadable(fault)) => {
@@ -319,17 +324,17 @@ fn promote(s: &Situation<'_>, replacement: &Replacement) -> Decision {
         let location = &sink.place.location;
         if let Some(until) = to_settle(s, sink, id) {
             let words = format!(
-                "a write of another token to {location} may still arrive until {}: it gets {id} then",
-                rfc3339(until)
+                "an earlier write of another token to {location} may still take effect until {}; {id} is delivered after that",
+                date(until)
             );
             sooner(&mut blocked, until, words);
             continue;
         }
-        let why = acts::replacing(s, sink, format!("{location} gets {id}"));
+        let why = acts::replacing(s, sink, format!("delivering {id} to {location}"));
         return step(acts::promote(s, sink, acts::of_delivery(s, replacement)), why);
     }
     let (at, words) = blocked.unwrap_or_else(|| {
-        (s.now + TimeDelta::seconds(30), "a sink did not take the token".to_owned())
+        (s.now + TimeDelta::seconds(30), "a sink did not accept the token".to_owned())
     });
     waiting_for_sinks(s, replacement, at, words)
 }

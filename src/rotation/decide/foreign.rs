@@ -69,23 +69,26 @@ pub(super) fn is_elsewhere(s: &Situation<'_>, sink: &SinkState) -> Option<String
     // Where our own key has a live token already, another payload would only move the problem.
     let delivered = seen.held.id().is_some_and(|id| s.is_live(id));
     let way_out = match (first.before, &live[..]) {
-        _ if delivered => "Let all readers take the token from where this delivery writes it, then remove the rest".to_owned(),
+        _ if delivered => {
+            "Change all readers to the key that this delivery writes, then remove the other keys"
+                .to_owned()
+        }
         (Some(before), [_]) => format!(
-            "Write payload = {{ {} = \"{before}{{{{ token }}}}\" }} on the delivery if they read that key; else remove it there",
+            "Write payload = {{ {} = \"{before}{{{{ token }}}}\" }} on the delivery if clients read that key; otherwise remove the key",
             in_toml(&first.key)
         ),
         (Some(before), _) => format!(
-            "A payload writes one key: let all readers take the token from one of them, write it on the delivery (payload = {{ {} = \"{before}{{{{ token }}}}\" }}), then remove the others",
+            "A payload writes one key: change all clients to read one of these keys, write it on the delivery (payload = {{ {} = \"{before}{{{{ token }}}}\" }}), then remove the others",
             in_toml(&first.key)
         ),
         (None, _) => format!(
-            "No payload can write it there. Copy the token to a key that this delivery writes, let its readers take it from there, then remove it {}",
+            "No payload can write there. Copy the token to a key that this delivery writes, change its readers to that key, then remove it {}",
             first.place()
         ),
     };
     let what = if let [one] = &live[..] {
         format!(
-            "{}, a live token of this connection, {}, which this delivery does not write: its readers would go on with a token that is then revoked",
+            "{}, a live token of this connection, {}, which this delivery does not write: its readers would keep using a token that is later revoked",
             one.id,
             one.place()
         )
@@ -93,7 +96,7 @@ pub(super) fn is_elsewhere(s: &Situation<'_>, sink: &SinkState) -> Option<String
         let all: Vec<String> =
             live.iter().map(|one| format!("{} {}", one.id, one.place())).collect();
         format!(
-            "{}: live tokens of this connection where this delivery does not write, so that their readers would go on with one that is then revoked",
+            "{}: live tokens of this connection in keys that this delivery does not write; their readers would keep using a token that is later revoked",
             all.join(", ")
         )
     };
@@ -122,20 +125,20 @@ pub(super) fn would_be_lost(s: &Situation<'_>, sink: &SinkState) -> Option<Strin
     let ours = sink.was_ours || sink.holds.is_some();
     let what = match &seen.loss {
         Loss::Nothing => return None,
-        Loss::Unparsed(why) => format!("holds what cannot be read ({why}), and a write would lose all of it"),
+        Loss::Unparsed(why) => format!("has content that cannot be read ({why}); writing would destroy it"),
         Loss::Value if ours => return None,
         Loss::Value => match &seen.held {
-            Held::Unknown(_) => "holds something that is neither Scimitar's nor a token of this connection, and a write would replace it".to_owned(),
+            Held::Unknown(_) => "has content that neither comes from Scimitar nor is a token of this connection; writing would replace it".to_owned(),
             Held::Nothing(_) | Held::Token { .. } | Held::Unreadable(_) => return None,
         },
     };
     let inside = seen.elsewhere.iter().find(|other| s.is_live(&other.id));
     let way_out = match inside {
         Some(other) => format!(
-            "{}, a live token of this connection, is among it, and its readers would get nothing: let them take the token from another place that it is delivered to, then remove it here",
+            "{}, a live token of this connection, is part of that content, and its readers would lose it: change them to another place that the token is delivered to, then remove it here",
             other.id
         ),
-        None => "repair or remove what is there, deliver to another place, or set overwrite = true on this delivery to replace it once".to_owned(),
+        None => "repair or remove the content, deliver to another place, or set overwrite = true on this delivery to replace it once".to_owned(),
     };
     Some(format!("{} {what}: {way_out}", sink.place.location))
 }
@@ -151,7 +154,7 @@ fn of_nobody_known(s: &Situation<'_>, sink: &SinkState, held: &Held) -> Option<S
     };
     (!sink.was_ours && !marked && !listed && !s.record.knows(id)).then(|| {
         format!(
-            "{} holds {id}, which is no token of this connection as far as its list tells: it may be another connection's, and a write would replace it. See that connection_id is right; if nobody needs it, remove what is there, or set overwrite = true on this delivery to replace it once; else deliver to another place",
+            "{} holds {id}, which is not in the token list of this connection: it may belong to another connection, and writing would replace it. Check connection_id. If nobody needs that token, remove it, or set overwrite = true on this delivery to replace it once; otherwise deliver to another place",
             sink.place.location
         )
     })

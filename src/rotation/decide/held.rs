@@ -2,7 +2,6 @@
 
 use super::{Decision, Situation, Status, Step, pressing::answered, rest};
 use crate::{
-    clock::rfc3339,
     rotation::{
         due::Due,
         hold::{self, Hold, Start},
@@ -10,6 +9,7 @@ use crate::{
         request::RotationRequest,
         why::Reason,
     },
+    words::date,
 };
 
 /// When the rotation that is due by this starts, from now on.
@@ -24,7 +24,7 @@ pub(super) fn rotation(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<De
     }
     let Start { at, hold: Some(hold), .. } = start(s, due)? else { return None };
     let until = s.on_our_clock(at);
-    let words = format!("due: {}; held back until {}: {}", due.because, rfc3339(until), hold.words);
+    let words = format!("due: {}; waiting until {}: {}", due.because, date(until), hold.words);
     Some(rest(s, Status::Waiting, Some(hold.reason), Some(until), words))
 }
 
@@ -45,7 +45,7 @@ fn by_a_person(s: &Situation<'_>, due: &Due) -> Option<Decision> {
     let hold = start(s, &now)?.hold.filter(|hold| hold.reason == Reason::Paused)?;
     let name = &s.record.name;
     let words = format!(
-        "{}; `scimitar resume {name}` ends that, and --compromised does not wait for it",
+        "{}; `scimitar resume {name}` ends the pause; --compromised ignores it",
         hold.words
     );
     let until = Some(s.on_our_clock(hold.until));

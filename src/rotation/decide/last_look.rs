@@ -42,7 +42,7 @@ pub(super) fn again(s: &Situation<'_>) -> Option<Decision> {
         s.observed.old_places.iter().filter(|key| readable(key)).cloned().collect();
     let list = s.observed.list_is_old && s.held_back(s.record.troubles.look.as_ref()).is_none();
     (list || !places.is_empty()).then(|| {
-        step(Step::Look { list: true, places }, "a last look right before a token is deleted")
+        step(Step::Look { list: true, places }, "final check right before a token is deleted")
     })
 }
 
@@ -56,7 +56,9 @@ pub(super) fn pass(s: &Situation<'_>, retiring: &Retiring) -> Result<Timestamp, 
     let Some(list) = s.list().filter(|_| !s.observed.list_is_old) else {
         return Err(Blocked {
             reason: Reason::ProviderUnavailable,
-            words: format!("{id} is not revoked without a fresh list of the provider's tokens"),
+            words: format!(
+                "{id} is not revoked without an up-to-date list of the provider's tokens"
+            ),
             fault: s.observed.list.as_ref().and_then(|list| list.as_ref().err().cloned()),
         });
     };
@@ -83,7 +85,7 @@ fn may_go(s: &Situation<'_>, retiring: &Retiring, list: &SeenList) -> Result<(),
     let Some(current) = &s.record.current else {
         return Err(blocked(
             Reason::Drift,
-            format!("{id} stays: no current token is known that replaces it"),
+            format!("{id} is kept: there is no known current token that replaces it"),
         ));
     };
     let listed = list.get(&current.token.id);
@@ -93,7 +95,11 @@ fn may_go(s: &Situation<'_>, retiring: &Retiring, list: &SeenList) -> Result<(),
     }) {
         return Err(blocked(
             Reason::Evidence,
-            format!("{id} stays: {}, which replaces it, is not listed as valid", current.token.id),
+            format!(
+                "{id} is kept: its replacement {} is not listed as valid, so {id} may be the only token that works; \
+                 `scimitar revoke {} --token-id {id} --force` revokes it anyway; clients that still use it lose access",
+                current.token.id, s.record.name
+            ),
         ));
     }
     if let Some(sink) = s.record.places().find(|sink| {
@@ -103,7 +109,7 @@ fn may_go(s: &Situation<'_>, retiring: &Retiring, list: &SeenList) -> Result<(),
         return Err(blocked(
             Reason::Drift,
             format!(
-                "{id} stays: {} does not hold {}, which replaces it{}",
+                "{id} is kept: {} does not hold its replacement {}{}",
                 sink.place.location,
                 current.token.id,
                 way_out(s, retiring)
@@ -120,17 +126,17 @@ fn way_out(s: &Situation<'_>, retiring: &Retiring) -> String {
         return String::new();
     }
     format!(
-        "; `scimitar revoke {name} --token-id {id} --force` revokes it all the same, an outage for whoever uses it"
+        "; `scimitar revoke {name} --token-id {id} --force` revokes it anyway; clients that still use it lose access"
     )
 }
 
 /// A place that could not be looked at; where nobody may look for it any more, the way out as well.
 fn unread(s: &Situation<'_>, id: &TokenId, sink: &SinkState, fault: Option<Fault>) -> Blocked {
     let location = &sink.place.location;
-    let mut words = format!("{id} stays: {location} could not be read");
+    let mut words = format!("{id} is kept: {location} could not be read");
     if sink.removed {
         let way_out = format!(
-            ", which left the policy; if nobody reads there any more, `scimitar revoke {} --token-id {id} --force` revokes it all the same",
+            ", which is no longer in the configuration; if no client reads it any more, `scimitar revoke {} --token-id {id} --force` revokes it anyway",
             s.record.name
         );
         words.push_str(&way_out);
@@ -167,7 +173,7 @@ fn not_held(s: &Situation<'_>, retiring: &Retiring, sink: &SinkState) -> Result<
         return if begun || sink.holds.as_ref() == Some(id) || sink.astray.contains_key(id) {
             Err(blocked(
                 Reason::Drift,
-                format!("{id} stays: {location}, which cannot be asked, was last given it"),
+                format!("{id} is kept: {location}, which cannot be read back, last received it"),
             ))
         } else {
             Ok(())
@@ -187,19 +193,19 @@ fn not_held(s: &Situation<'_>, retiring: &Retiring, sink: &SinkState) -> Result<
             return Err(blocked(
                 Reason::Drift,
                 format!(
-                    "{id} stays: {location}, which left the policy, still holds it; remove what is there"
+                    "{id} is kept: {location}, which is no longer in the configuration, still holds it; remove it there"
                 ),
             ));
         }
         Some(Held::Token { .. }) => {
-            return Err(blocked(Reason::Drift, format!("{id} stays: {location} holds it")));
+            return Err(blocked(Reason::Drift, format!("{id} is kept: {location} holds it")));
         }
         Some(Held::Unknown(_)) if is_another(s, id, sink) => {}
         Some(Held::Unknown(_)) => {
             return Err(blocked(
                 Reason::Drift,
                 format!(
-                    "{id} stays: it cannot be told which token {location} holds; if no reader takes {id} from there, `scimitar revoke {} --token-id {id} --force` revokes it all the same",
+                    "{id} is kept: it is not known which token {location} holds; if no client reads {id} from there, `scimitar revoke {} --token-id {id} --force` revokes it anyway",
                     s.record.name
                 ),
             ));
@@ -217,7 +223,7 @@ fn not_held(s: &Situation<'_>, retiring: &Retiring, sink: &SinkState) -> Result<
         return Err(blocked(
             Reason::TokenElsewhere,
             format!(
-                "{id} stays: {location} holds it {}, and its readers may take it from there; let them take the token from where it is delivered, then remove it there. It goes by itself once it has been unused for {}; `scimitar revoke {} --token-id {id} --force` revokes it at once",
+                "{id} is kept: {location} holds it {}, and clients may read it from there; change them to read the delivered token, then remove {id} there. Scimitar revokes it automatically once it has been unused for {}; `scimitar revoke {} --token-id {id} --force` revokes it immediately",
                 other.place(),
                 spelled(view::unused_for(retiring)),
                 s.record.name
@@ -230,7 +236,7 @@ fn not_held(s: &Situation<'_>, retiring: &Retiring, sink: &SinkState) -> Result<
     {
         return Err(blocked(
             Reason::SinkUnavailable,
-            format!("{id} stays: a write of it to {location} may still arrive"),
+            format!("{id} is kept: an earlier write of it to {location} may still take effect"),
         ));
     }
     Ok(())

@@ -16,7 +16,7 @@ pub(super) fn at_rest(s: &Situation<'_>) -> Option<Decision> {
         && held::change(s, &sinks::due(s)).is_none()
         && is_due(s, user);
     let id = in_hand(s).filter(|_| may)?;
-    let why = format!("the throw-away user {} of an earlier proof is deleted", user.name);
+    let why = format!("deleting the throw-away user {} of an earlier probe", user.name);
     Some(step(acts::remove_user(s, id), why))
 }
 

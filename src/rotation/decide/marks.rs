@@ -4,7 +4,6 @@ use super::{
     Decision, Situation, Status, acts, pressing::presses, rest, step, vouching::is_vouched,
 };
 use crate::{
-    clock::rfc3339,
     place::Marks,
     rotation::{
         observe::{Held, LAG},
@@ -13,6 +12,7 @@ use crate::{
         why::Reason,
     },
     token::TokenId,
+    words::date,
 };
 
 /// A token seen in a place.
@@ -56,7 +56,7 @@ fn claim_on<'a>(s: &Situation<'a>, found: Marked<'a>) -> Option<Claimed<'a>> {
     }
     if marks.connection_id != s.record.key.connection {
         let words = format!(
-            "{location} carries the mark of another connection, {}; it is not overwritten: deliver to another place, or remove what is there",
+            "{location} is marked as belonging to another connection, {}; Scimitar does not overwrite it: deliver to another place, or remove the content there",
             marks.connection_id
         );
         return Some(Claimed { found, by_ledger: false, words });
@@ -66,10 +66,10 @@ fn claim_on<'a>(s: &Situation<'a>, found: Marked<'a>) -> Option<Claimed<'a>> {
         return None;
     }
     let words = format!(
-        "another Scimitar (ledger {}) delivered {id} as generation {} to {location}, seen since {}; this one (ledger {}, generation {}) stands down: stop one of the two, then `scimitar adopt {} --token-id {id}` lets this one take over",
+        "another Scimitar (ledger {}) delivered {id} as generation {} to {location}, seen since {}; this one (ledger {}, generation {}) makes no changes: stop one of the two, then `scimitar adopt {} --token-id {id}` lets this one take over",
         marks.ledger,
         marks.generation,
-        sink.since.map_or_else(|| "now".to_owned(), rfc3339),
+        sink.since.map_or_else(|| "now".to_owned(), date),
         s.ledger,
         s.record.generation,
         s.record.name
@@ -116,7 +116,7 @@ fn ask_first(s: &Situation<'_>, Marked { sink, id, .. }: &Marked<'_>) -> Option<
     Some(step(
         acts::probe_held(s, sink, id),
         format!(
-            "{location} has {id} by another ledger's mark: the SCIM endpoint says first whether that works"
+            "{location} has {id} with the mark of another ledger: Scimitar first asks the SCIM endpoint whether it works"
         ),
     ))
 }

@@ -105,12 +105,14 @@ pub(super) use retire::first_use;
 pub use retire::{Verdict, verdict};
 pub use rotate::BRAKE_PART;
 pub use situation::{Draw, Ending, Situation, Timeouts};
+pub use steady::{cut_off, what_becomes};
 pub use step::{
     About, AskClient, Decision, Forget, Inquiry, Metadata, Promote, Rest, Revoke, Stage, Step, Veto,
 };
 pub use tell::{as_before, failure, to_tell};
 pub use urgency::{Urgency, urgency};
 pub use wake::{wake_at, work_at};
+pub use warn::still_hold;
 
 pub use super::decided::Status;
 use super::{
@@ -131,9 +133,9 @@ use crate::{
 #[must_use]
 pub fn decide(s: &Situation<'_>) -> Decision {
     if tell::alone(s) {
-        return step(Step::Rest(as_before(s)), "only hooks were waited for");
+        return step(Step::Rest(as_before(s)), "only hooks were still running");
     }
-    let decision = rotation(s);
+    let decision = pressing::cut_off_first(s, rotation(s));
     let rests = matches!(decision.step, Step::Rest(_));
     let beside = || configuring::at_rest(s).or_else(|| leftover::at_rest(s));
     if rests { beside().unwrap_or(decision) } else { decision }
@@ -155,7 +157,7 @@ fn rotation(s: &Situation<'_>) -> Decision {
     if matches!(s.record.phase, Phase::Minting(_)) {
         return note(
             Event::IntentOpened,
-            "a create was announced and its outcome was not written down; the lists will tell",
+            "a create was started and its outcome was not recorded; the next lists will show it",
         );
     }
     if let Some(decision) = look(s).or_else(|| ask_again(s)).or_else(|| tidy(s)) {
@@ -185,13 +187,13 @@ fn condemn(s: &Situation<'_>) -> Option<Decision> {
     let RotationRequest::Compromised { since } = s.request else { return None };
     let leaked = s.record.leaked(*since, s.now);
     (!pressing::answered(s) && !leaked.is_subset(&s.record.condemned))
-        .then(|| note(Event::Condemned(leaked), "an operator declared the tokens in use leaked"))
+        .then(|| note(Event::Condemned(leaked), "an operator reported the tokens in use as leaked"))
 }
 
 /// A pause ends by itself, whether or not a service answers.
 fn resume(s: &Situation<'_>) -> Option<Decision> {
     let over = s.record.pause.as_ref().filter(|pause| !pause.lasts(s.now))?;
-    Some(note(Event::Resumed { at: s.now }, &format!("it is over: {}", over.words())))
+    Some(note(Event::Resumed { at: s.now }, &format!("finished: {}", over.words())))
 }
 
 /// Every pass begins with a look at the provider and at every place.
@@ -219,7 +221,7 @@ fn look(s: &Situation<'_>) -> Option<Decision> {
         .collect();
     (list || !places.is_empty()).then(|| Decision {
         step: Step::Look { list, places },
-        why: "decisions rest on what is there now".to_owned(),
+        why: "checking the current state before deciding".to_owned(),
     })
 }
 
@@ -230,7 +232,8 @@ fn ask_again(s: &Situation<'_>) -> Option<Decision> {
     if s.ending.is_some() || (again - s.now).abs() > super::observe::FRESH {
         return None;
     }
-    let why = "the provider's clock is not where it was, against ours: a second list will tell";
+    let why =
+        "the provider's clock has moved relative to the local clock: listing again to confirm";
     if again > s.now {
         return Some(step(Step::Pause(again), why));
     }
@@ -244,7 +247,7 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
     if s.record.intents.iter().any(|intent| print::kept_until(intent) <= now) {
         return Some(note(
             Event::IntentsExpired(now),
-            "a lost create this old cannot take effect any more",
+            "the create whose answer was lost is too old to take effect",
         ));
     }
     if let Some(decision) = judge::judge(s) {
@@ -256,17 +259,19 @@ fn tidy(s: &Situation<'_>) -> Option<Decision> {
         .iter()
         .find(|retiring| retiring.cause != Cause::Dead && is_dead(&retiring.token, now));
     if let Some(retiring) = dead {
-        let why = format!("{} has expired by itself", retiring.token.id);
+        let why = format!("{} has expired", retiring.token.id);
         let (id, what) = (retiring.token.id.clone(), RetiringEvent::Expired);
         return Some(note(Event::Retiring { id, what }, &why));
     }
     let (token, intent) = s.record.recognised(list).into_iter().next()?;
     let by = match &token.name {
         Some(name) => format!("the name {name}"),
-        None => "the print".to_owned(),
+        None => "the lifetime fingerprint".to_owned(),
     };
-    let why =
-        format!("{} bears {by} of a create whose answer was lost: it is our own orphan", token.id);
+    let why = format!(
+        "{} has {by} of a create whose answer was lost: it is an orphan of this Scimitar",
+        token.id
+    );
     Some(note(Event::OrphanFound { token, intent, retire: s.policy.terms.retire.clone() }, &why))
 }
 
@@ -288,6 +293,16 @@ fn step(step: Step, why: impl Into<String>) -> Decision {
     Decision { step, why: why.into() }
 }
 
+/// What draws attention without stopping anything, each in a sentence.
+#[must_use]
+pub fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
+    let due = super::due::next(s.policy, s.record);
+    let overruled = held::start(s, &due).and_then(|start| start.overruled);
+    let mut warnings: BTreeSet<String> = due.warning.into_iter().chain(overruled).collect();
+    warnings.extend(warn::warnings(s));
+    warnings
+}
+
 /// Rests with this standing; survey, next rotation and warnings are the same for every rest.
 fn rest(
     s: &Situation<'_>,
@@ -296,16 +311,13 @@ fn rest(
     until: Option<Timestamp>,
     why: impl Into<String>,
 ) -> Decision {
-    let due = super::due::next(s.policy, s.record);
     let next_rotation = next_rotation(s);
     let soonest = [Some(s.next_survey()), until, s.held_back(s.record.troubles.look.as_ref())]
         .into_iter()
         .flatten()
         .filter(|at| *at > s.now)
         .min();
-    let overruled = held::start(s, &due).and_then(|start| start.overruled);
-    let mut warnings: BTreeSet<String> = due.warning.into_iter().chain(overruled).collect();
-    warnings.extend(warn::warnings(s));
+    let warnings = warnings(s);
     let until = match (until, status) {
         // What a person waits for is told; the survey in between is our own business.
         (Some(until), _) => Some(until),

@@ -2,10 +2,10 @@
 
 use chrono::TimeDelta;
 
-use super::{Situation, life_left};
+use super::{Decision, Situation, Status, Step, life_left};
 use crate::{
     clock::ProviderTime,
-    rotation::{due, hold, record::Missing},
+    rotation::{due, hold, record::Missing, view::GONE},
 };
 
 /// A current token with less than this left is no reason to give an unproven one up.
@@ -31,6 +31,22 @@ pub(super) fn answered(s: &Situation<'_>) -> bool {
 pub(super) fn presses(s: &Situation<'_>) -> bool {
     s.record.missing.as_ref().is_some_and(Missing::proves_gone)
         || presses_at(s).is_some_and(|at| at <= s.provider_now())
+}
+
+/// What is said where the current token is certainly gone: its clients are locked out until there is another.
+pub(super) fn cut_off(s: &Situation<'_>) -> Option<String> {
+    let id = &s.record.current.as_ref()?.token.id;
+    let gone = s.record.missing.as_ref().is_some_and(Missing::proves_gone);
+    gone.then(|| format!("{id} {GONE}: clients that use it are locked out"))
+}
+
+/// That comes first, whatever the next token waits for: it would read as if there were time.
+pub(super) fn cut_off_first(s: &Situation<'_>, decision: Decision) -> Decision {
+    let waits = matches!(&decision.step, Step::Rest(rest) if rest.status != Status::Idle);
+    match cut_off(s).filter(|_| waits) {
+        Some(words) => Decision { why: format!("{words}; {}", decision.why), ..decision },
+        None => decision,
+    }
 }
 
 /// From when on the current token is that near its end: an hour before it, or a

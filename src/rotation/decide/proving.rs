@@ -35,7 +35,7 @@ pub(super) fn next(s: &Situation<'_>, replacement: &Replacement) -> Option<Decis
             return Some(note(
                 Event::GivenUp { cause: Cause::Bad, trouble: None },
                 &format!(
-                    "somebody put {id} into a sink, but the SCIM endpoint answers 401 to what is there: it is not taken over and supersedes nothing"
+                    "{id} was put into a sink outside Scimitar, but the SCIM endpoint answers with 401 to it: Scimitar does not take it over, and it replaces no other token"
                 ),
             ));
         }
@@ -43,7 +43,7 @@ pub(super) fn next(s: &Situation<'_>, replacement: &Replacement) -> Option<Decis
             return Some(note(
                 Event::SettledInPart { at: now },
                 &format!(
-                    "the SCIM endpoint has come to answer 401 to {id}, which some sinks hold: no further sink gets it"
+                    "the SCIM endpoint now answers with 401 to {id}, which some sinks hold: it is not delivered to any other sink"
                 ),
             ));
         }
@@ -52,7 +52,7 @@ pub(super) fn next(s: &Situation<'_>, replacement: &Replacement) -> Option<Decis
                 s,
                 replacement,
                 Code::Unauthorized,
-                "the SCIM endpoint answers 401 to it for good",
+                "the SCIM endpoint keeps answering with 401",
             ));
         }
         Proof::Pending { refused_since, silent_since } => (refused_since, silent_since),
@@ -62,7 +62,7 @@ pub(super) fn next(s: &Situation<'_>, replacement: &Replacement) -> Option<Decis
     if refused_since.is_some_and(|since| asked - since >= PROPAGATION) {
         return Some(note(
             Event::Proven(Proof::Bad),
-            &format!("{id} is still refused after {} s", PROPAGATION.num_seconds()),
+            &format!("{id} is still rejected after {} s", PROPAGATION.num_seconds()),
         ));
     }
     if silent_since.is_some_and(|since| now - since >= PATIENCE) {
@@ -75,13 +75,13 @@ pub(super) fn next(s: &Situation<'_>, replacement: &Replacement) -> Option<Decis
                 s,
                 replacement,
                 Code::Unavailable,
-                "the SCIM endpoint gave no answer that proves it",
+                "the SCIM endpoint did not confirm it",
             ));
         }
         return Some(note(
             Event::Proven(Proof::Waived),
             &format!(
-                "the SCIM endpoint says nothing of {id} and the current token has less than an hour or is gone: it is delivered UNPROVEN"
+                "the SCIM endpoint gives no answer about {id}, and the current token is gone or has less than an hour left: delivering {id} UNPROVEN"
             ),
         ));
     }
@@ -92,14 +92,14 @@ pub(super) fn next(s: &Situation<'_>, replacement: &Replacement) -> Option<Decis
         if again > s.now && again - s.now <= TimeDelta::seconds(15) {
             return Some(step(
                 Step::Pause(again),
-                format!("{id} is not accepted yet; it is asked again"),
+                format!("{id} is not accepted yet; Scimitar asks again"),
             ));
         }
     }
     let what = if replacement.found {
-        format!("{id}, which was found in a sink, is proven before it counts")
+        format!("{id}, which was found in a sink, is proven before it becomes the current token")
     } else {
-        format!("{id} is proven before any sink gets it")
+        format!("{id} is proven before it is delivered to any sink")
     };
     Some(step(acts::probe(s, replacement), what))
 }
@@ -111,14 +111,14 @@ fn found_unproven(s: &Situation<'_>, replacement: &Replacement) -> Option<Decisi
         return Some(note(
             Event::GivenUp { cause: Cause::Bad, trouble: None },
             &format!(
-                "the SCIM endpoint gave no answer that proves {id}, which was found in a sink: it supersedes nothing, and the current token is replaced by a new one"
+                "the SCIM endpoint did not confirm {id}, which was found in a sink: it does not become the current token, and a new token replaces the current one"
             ),
         ));
     }
     let again = replacement.probe.as_ref().map(|probe| s.on_our_clock(probe.sent + PATIENCE));
     let again = again.filter(|again| *again > s.now && *again - s.now <= PATIENCE);
     let Some(again) = again else {
-        let why = format!("{id} is proven before any other sink gets it");
+        let why = format!("{id} is proven before it is delivered to any other sink");
         return Some(step(acts::probe(s, replacement), why));
     };
     Some(rest(
@@ -127,7 +127,7 @@ fn found_unproven(s: &Situation<'_>, replacement: &Replacement) -> Option<Decisi
         Some(Reason::ProviderUnavailable),
         Some(again),
         format!(
-            "somebody put {id} into a sink; the SCIM endpoint gave no answer that proves it, and until it does nothing is changed"
+            "{id} was put into a sink outside Scimitar; the SCIM endpoint has not confirmed it, and until it does nothing is changed"
         ),
     ))
 }
@@ -156,7 +156,7 @@ fn unusable(replacement: &Replacement, trouble: Trouble, detail: &str) -> Decisi
     let id = &replacement.token.id;
     note(
         Event::GivenUp { cause: Cause::Bad, trouble: Some(trouble) },
-        &format!("{detail}: {id} is revoked and no sink changes"),
+        &format!("{detail}: revoking {id}; no sink is changed"),
     )
 }
 

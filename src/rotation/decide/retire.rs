@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{Situation, steady::UNUSED_FOR, uptake};
+use super::{Situation, pressing, steady::UNUSED_FOR, uptake};
 use crate::{
-    clock::{ProviderTime, rfc3339, spelled},
+    clock::{ProviderTime, spelled},
     rotation::{
         observe::DEAD_AFTER,
         record::{Cause, Current, Retiring, SinkState},
@@ -14,6 +14,7 @@ use crate::{
         view::{self, GRAIN},
         why::Reason,
     },
+    words::date,
 };
 
 /// An older token that was used no longer ago than this is in use, whatever a person says.
@@ -41,15 +42,17 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
     let id = &retiring.token.id;
     match retiring.cause {
         Cause::Orphan => {
-            return Verdict::Ready(format!("{id} is our own orphan: nobody has its value"));
+            return Verdict::Ready(format!(
+                "{id} is an orphan of this Scimitar: nobody has its value"
+            ));
         }
         Cause::Bad => {
             return Verdict::Ready(format!(
-                "{id} was refused by the SCIM endpoint and delivered nowhere"
+                "{id} was rejected by the SCIM endpoint and never delivered"
             ));
         }
         Cause::GivenUp => {
-            return Verdict::Ready(format!("{id} was given up before any sink had it"));
+            return Verdict::Ready(format!("{id} was abandoned before any sink had it"));
         }
         Cause::Dead => return Verdict::Ready(format!("{id} has expired and its slot is needed")),
         Cause::Lingering => {
@@ -70,7 +73,7 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
         return Verdict::Wait {
             reason: Reason::Overlap,
             words: format!(
-                "{id} stays: {}; `scimitar revoke {} --token-id {id} --force` would revoke it all the same, an outage for whoever uses it",
+                "{id} is kept: {}; `scimitar revoke {} --token-id {id} --force` revokes it anyway; clients that still use it lose access",
                 without_newer(s),
                 s.record.name
             ),
@@ -86,7 +89,7 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
     if now < overlap_ends && !retiring.retire.overlap.is_zero() {
         return in_overlap(s, retiring, overlap_ends + GRAIN);
     }
-    // Whoever it belongs to has come back: it has to be unused anew.
+    // Its owner has come back: the time without a use starts again.
     if let Some(used) = retiring.token.last_used_at.filter(|used| *used > since)
         && retiring.cause == Cause::Unmanaged
         && now < used + UNUSED_FOR
@@ -94,8 +97,8 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
         return Verdict::Wait {
             reason: Reason::Evidence,
             words: format!(
-                "{id} is nobody's, but was used again at {}: it has to be unused for {} days (unmanaged = \"retire\"); `scimitar revoke {} --token-id {id}` would cut that short",
-                rfc3339(used),
+                "{id} is an unmanaged token and was used again at {}: Scimitar retires it once it has been unused for {} days (unmanaged = \"retire\"); `scimitar revoke {} --token-id {id}` revokes it now",
+                date(used),
                 UNUSED_FOR.num_days(),
                 s.record.name
             ),
@@ -109,11 +112,11 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
     match evidence(s, retiring, since) {
         Ok(()) if retiring.retire.after_use || retiring.retire.when_idle.is_some() => {
             Verdict::Ready(format!(
-                "the overlap of {id} ended and every condition of its retirement is met"
+                "the overlap of {id} has ended and all conditions for revoking it are met"
             ))
         }
         Ok(()) => Verdict::Ready(format!(
-            "the overlap of {id} ended; the policy sets no condition on its use"
+            "the overlap of {id} has ended; no usage conditions are configured"
         )),
         Err((words, at)) => Verdict::Wait {
             reason: if not_used(s).is_some() { Reason::NotUsed } else { Reason::Evidence },
@@ -126,7 +129,9 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
 /// An older token before the end of its overlap, or of its own life.
 fn in_overlap(s: &Situation<'_>, retiring: &Retiring, ends: ProviderTime) -> Verdict {
     let id = &retiring.token.id;
-    let said = |at: ProviderTime| rfc3339(s.on_our_clock(at));
+    let said = |at: ProviderTime| date(s.on_our_clock(at));
+    // Else it is kept: it may be the only one that works.
+    let force = if pressing::cut_off(s).is_some() { " --force" } else { "" };
     let expiry = retiring.token.valid_until.filter(|expiry| *expiry < ends);
     let (words, until) = match expiry {
         Some(expiry) if expiry <= s.provider_now() => (
@@ -135,7 +140,7 @@ fn in_overlap(s: &Situation<'_>, retiring: &Retiring, ends: ProviderTime) -> Ver
         ),
         Some(expiry) => (
             format!(
-                "{id} stays valid until it expires at {}, before its overlap ends; `scimitar revoke {} --token-id {id}` would cut that short",
+                "{id} stays valid until it expires at {}, before the end of its overlap; `scimitar revoke {} --token-id {id}{force}` revokes it now",
                 said(expiry),
                 s.record.name
             ),
@@ -143,7 +148,7 @@ fn in_overlap(s: &Situation<'_>, retiring: &Retiring, ends: ProviderTime) -> Ver
         ),
         None => (
             format!(
-                "{id} stays valid until {} (overlap = {}); `scimitar revoke {} --token-id {id}` would cut that short",
+                "{id} stays valid until {} (overlap = {}); `scimitar revoke {} --token-id {id}{force}` revokes it now",
                 said(ends),
                 spelled(retiring.retire.overlap),
                 s.record.name
@@ -154,22 +159,21 @@ fn in_overlap(s: &Situation<'_>, retiring: &Retiring, ends: ProviderTime) -> Ver
     Verdict::Wait { reason: Reason::Overlap, words, until: Some(until) }
 }
 
-/// Its value was lost by other means than our own writes, or only a mark speaks of it: who uses it is
+/// Its value was lost by other means than our own writes, or only a mark names it: who uses it is
 /// not known, and no time alone makes it safe to revoke.
 fn unused_for_long(s: &Situation<'_>, retiring: &Retiring, since: ProviderTime) -> Verdict {
     let id = &retiring.token.id;
-    let by_hand =
-        format!("`scimitar revoke {} --token-id {id}` revokes it all the same", s.record.name);
+    let by_hand = format!("`scimitar revoke {} --token-id {id}` revokes it anyway", s.record.name);
     let idle = view::unused_for(retiring);
     let why = format!(
-        "{id} stays until it has been unused for {}: who uses it is not known, because its value was lost from the sinks or it is known only by a mark there",
+        "{id} is kept until it has been unused for {}: Scimitar cannot tell who uses it (no sink holds its value any more, or only a mark in a sink names it)",
         spelled(idle)
     );
     if !s.policy.capabilities.last_used {
         return Verdict::Wait {
             reason: Reason::Evidence,
             words: format!(
-                "{why}, and the provider does not tell when tokens were used; {by_hand}"
+                "{why}, and the provider does not report when tokens were used; {by_hand}"
             ),
             until: None,
         };
@@ -187,7 +191,7 @@ fn unused_for_long(s: &Situation<'_>, retiring: &Retiring, since: ProviderTime) 
     }
     let used = used.map_or_else(
         || "it has no recorded use".to_owned(),
-        |at| format!("last used {}", rfc3339(at)),
+        |at| format!("last used at {}", date(at)),
     );
     Verdict::Wait {
         reason: Reason::Evidence,
@@ -207,9 +211,9 @@ pub(super) fn not_used(s: &Situation<'_>) -> Option<String> {
         .find_map(|retiring| view::not_used_since(s.record, retiring, s.provider_now()))?;
     let places: Vec<&str> = s.record.places().map(|sink| sink.place.location.as_str()).collect();
     Some(format!(
-        "delivered_not_used: {} was delivered at {} and no client has used it since; check what reads {}",
+        "delivered_not_used: {} was delivered at {} and no client has used it since; check the clients that read {}",
         current.token.id,
-        rfc3339(s.on_our_clock(since)),
+        date(s.on_our_clock(since)),
         places.join(", ")
     ))
 }
@@ -220,11 +224,11 @@ fn not_handed_over(s: &Situation<'_>, retiring: &Retiring) -> Option<String> {
     let (_, _, words) = s.record.handoff()?;
     let ends = retiring.token.valid_until.map_or_else(String::new, |until| {
         format!(
-            "; {id} expires at {}, and with it the access of whoever still uses it",
-            rfc3339(s.on_our_clock(until))
+            "; {id} expires at {}; clients that still use it then lose access",
+            date(s.on_our_clock(until))
         )
     });
-    Some(format!("{words}; {id} stays until that is said{ends}"))
+    Some(format!("{words}; {id} is kept until this is confirmed{ends}"))
 }
 
 /// Which places keep an older token from its overlap.
@@ -234,14 +238,17 @@ fn without_newer(s: &Situation<'_>) -> String {
         .places()
         .filter(|sink| sink.begun.is_some() || sink.holds.as_ref() != s.record.target())
         .map(|sink| match &sink.holds {
-            Some(held) => format!("{} was last seen with {held}", sink.place.location),
-            None => format!("{} has no token that is known", sink.place.location),
+            Some(held) => format!("{} held {held} at the last check", sink.place.location),
+            None => format!(
+                "{} was empty at the last check, or its content is unknown",
+                sink.place.location
+            ),
         })
         .collect();
     if lacking.is_empty() {
-        "not every sink has a newer token yet".to_owned()
+        "not every sink has its replacement yet".to_owned()
     } else {
-        format!("not every sink has a newer token yet, {}", lacking.join(", "))
+        format!("not every sink has its replacement yet, {}", lacking.join(", "))
     }
 }
 
@@ -251,24 +258,24 @@ fn condemned(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
     let current = s.record.current.as_ref().map(|current| &current.token.id);
     let replacement = current.filter(|current| !s.record.condemned.contains(*current));
     if replacement.is_some_and(|replacement| s.record.all_have(replacement)) {
-        Verdict::Ready(format!("{id} was declared leaked and is replaced"))
+        Verdict::Ready(format!("{id} was reported as leaked and has been replaced"))
     } else if replacement.is_none()
         && s.list().is_some()
         && !s.has_slot()
         // The newest one has leaked as well, and a person has not taken it to its client yet.
         && s.record.handoff().is_none()
     {
-        Verdict::Ready(format!("{id} was declared leaked and its replacement needs the slot"))
+        Verdict::Ready(format!("{id} was reported as leaked and its replacement needs the slot"))
     } else {
         Verdict::Wait {
             reason: if s.record.handoff().is_some() { Reason::Handoff } else { Reason::Overlap },
             words: match s.record.handoff() {
                 Some((_, _, words)) => format!(
-                    "{id} was declared leaked and is revoked as soon as its replacement is in use: {words}; `scimitar revoke {} --token-id {id} --force` does not wait for it, an outage for whoever still uses {id}",
+                    "{id} was reported as leaked and will be revoked as soon as its replacement is in use: {words}; `scimitar revoke {} --token-id {id} --force` does not wait; clients that still use {id} lose access",
                     s.record.name
                 ),
                 None => format!(
-                    "{id} was declared leaked and goes as soon as its replacement is delivered"
+                    "{id} was reported as leaked and will be revoked as soon as its replacement is delivered"
                 ),
             },
             until: None,
@@ -306,9 +313,9 @@ fn evidence(
     }
     Err((
         format!(
-            "{} was last used at {} and has to be unused for {} (revoke_when_idle)",
+            "{} was last used at {} and must be unused for {} (revoke_when_idle)",
             retiring.token.id,
-            retiring.token.last_used_at.map_or_else(|| "no time known".to_owned(), rfc3339),
+            retiring.token.last_used_at.map_or_else(|| "an unknown time".to_owned(), date),
             spelled(idle)
         ),
         Some(idle_at),
@@ -329,9 +336,9 @@ fn use_after_word(
     let still = |used: &ProviderTime| *used > since && s.provider_now() < *used + STILL_USED;
     if let Some(used) = retiring.token.last_used_at.filter(still) {
         let words = format!(
-            "{id} was used at {}, after it was said that {location} has {new}: does it? {id} stays until it is unused \
-             for {}",
-            rfc3339(used),
+            "{id} was used at {}, after an operator confirmed that {location} has {new}: check that it does. {id} is kept until \
+             it has been unused for {}",
+            date(used),
             spelled(STILL_USED.to_std().unwrap_or_default())
         );
         return Err((words, Some(used + STILL_USED + GRAIN)));
@@ -341,9 +348,9 @@ fn use_after_word(
         return Ok(used);
     }
     let words = format!(
-        "{new} has to be used by its client first (revoke_after_use); its last use, {}, was before it was said that \
-         {location} has it",
-        rfc3339(used)
+        "{new} must first be used by its client (revoke_after_use); its last use, {}, was before an operator confirmed that {location} \
+         has it",
+        date(used)
     );
     Err((words, None))
 }
@@ -361,7 +368,7 @@ pub(in crate::rotation) fn first_use(
             None => {
                 return Err((
                     format!(
-                        "{id} has to be used by its client first (revoke_after_use); our own probe's mark has not shown up in a list yet, so a use could not be told from it"
+                        "{id} must first be used by its client (revoke_after_use); the provider does not show the use by Scimitar's own probe yet, so a client's use could not be told apart from it"
                     ),
                     None,
                 ));
@@ -375,8 +382,8 @@ pub(in crate::rotation) fn first_use(
     used.filter(|used| *used > threshold).ok_or_else(|| {
         (
             format!(
-                "{id} has to be used by its client first (revoke_after_use); a use before {} cannot be told from our own probe, and the provider shows none after that",
-                rfc3339(threshold)
+                "{id} must first be used by its client (revoke_after_use); a use before {} cannot be told apart from Scimitar's own probe, and the provider shows none after it",
+                date(threshold)
             ),
             None,
         )

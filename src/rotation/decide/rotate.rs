@@ -9,7 +9,7 @@ use super::{
     rest, sinks, step, verdict,
 };
 use crate::{
-    clock::{Timestamp, rfc3339, spelled},
+    clock::{Timestamp, spelled},
     rotation::{
         due::{self, Due},
         event::Event,
@@ -20,6 +20,7 @@ use crate::{
         why::Reason,
     },
     token::Scopes,
+    words::date,
 };
 
 /// How many tokens that nobody got and that could not be taken back there may be before no further
@@ -38,7 +39,7 @@ pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
         return Some(decision);
     }
     let because = match (by_hand, due.urgent) {
-        (true, false) => "it was asked for by hand".to_owned(),
+        (true, false) => "an operator asked for it".to_owned(),
         (_, _) => match held::start(s, &due).and_then(|start| start.overruled) {
             Some(overruled) => format!("{}; {overruled}", due.because),
             None => due.because.clone(),
@@ -69,7 +70,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
             Some(Reason::Brake),
             None,
             format!(
-                "{lost} of {connections} connections of {} lost their current token at once: nothing is minted there until the next look contradicts it, or `scimitar --rotate-now {}` says so",
+                "{lost} of {connections} connections of {} lost their current token at the same time: find out whether somebody deleted them; no token is created there until the next check shows otherwise, or until `scimitar --rotate-now {}` asks for one",
                 s.record.key.tenant, s.record.name
             ),
         ));
@@ -91,8 +92,8 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
             Some(Reason::Overlap),
             Some(until),
             format!(
-                "due again although a token was asked for at {}: a connection is minted for once in {}",
-                rfc3339(last),
+                "due again, although a token was created at {}: a connection gets at most one new token in {}",
+                date(last),
                 spelled(floor.to_std().unwrap_or_default())
             ),
         ));
@@ -104,7 +105,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
             Status::Troubled,
             Some(blame(s)),
             Some(until),
-            format!("{}; tried again at {}", words.unwrap_or_default(), rfc3339(until)),
+            format!("{}; next try at {}", words.unwrap_or_default(), date(until)),
         ));
     }
     if s.list().is_none() {
@@ -127,16 +128,16 @@ fn unavailable(s: &Situation<'_>, sink: &SinkState) -> Option<Decision> {
         Some(Held::Nothing(_) | Held::Token { .. } | Held::Unknown(_)) => {
             let until = s.held_back(trouble)?;
             let words = format!(
-                "{}; no token is minted before that is tried again at {}",
+                "{}; no token is created before the next try at {}",
                 trouble?.fault,
-                rfc3339(until)
+                date(until)
             );
             (Some(until), words)
         }
         Some(Held::Unreadable(_)) | None => {
             let fault = trouble
                 .map_or_else(|| sink.place.location.clone(), |trouble| trouble.fault.to_string());
-            let words = format!("no token is minted before every sink could be read: {fault}");
+            let words = format!("no token is created before every sink has been read: {fault}");
             (trouble.map(|trouble| trouble.retry_at), words)
         }
     };
@@ -170,7 +171,7 @@ fn blame(s: &Situation<'_>) -> Reason {
 /// A rest because the provider could not be listed.
 pub(super) fn unseen(s: &Situation<'_>) -> Decision {
     let Some(trouble) = &s.record.troubles.look else {
-        let words = "the provider could not be listed";
+        let words = "the provider's tokens could not be listed";
         return rest(s, Status::Troubled, Some(Reason::ProviderUnavailable), None, words);
     };
     let (reason, fault) = view::unlisted(s.record, &trouble.fault);
@@ -186,8 +187,10 @@ fn retire_dead(s: &Situation<'_>) -> Option<Decision> {
                 && !s.record.retiring.iter().any(|retiring| retiring.token.id == token.id)
         });
         if let Some(token) = dead {
-            let why =
-                format!("a create was refused for want of a slot, and {} has expired", token.id);
+            let why = format!(
+                "a create was rejected because no slot was free, and {} has expired",
+                token.id
+            );
             let event = Event::Retired {
                 token: token.clone(),
                 cause: Cause::Dead,
@@ -212,7 +215,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
         if sinks::value_is_lost(s) || nobody_has_current(s) {
             let (name, id) = (&s.record.name, &retiring.token.id);
             let by_itself = dies.map(|at| {
-                format!(", or the slot is free at {}, when {id} has expired", rfc3339(at))
+                format!("; or wait until {}, when {id} has expired and its slot is free", date(at))
             });
             return Some(rest(
                 s,
@@ -220,7 +223,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
                 Some(Reason::PreviousInUse),
                 dies,
                 format!(
-                    "{}, and the older {id} holds the slot that its replacement needs: put the value back into a sink, or `scimitar revoke {name} --token-id {id} --force` frees the slot (whoever still uses {id} is locked out until the replacement is delivered){}",
+                    "{}, and the previous token {id} occupies the slot that its replacement needs: put the value back into a sink, or `scimitar revoke {name} --token-id {id} --force` frees the slot (clients that still use {id} have no access until the replacement is delivered){}",
                     sinks::lost_because(s),
                     by_itself.unwrap_or_default()
                 ),
@@ -242,7 +245,7 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
             status,
             Some(Reason::PreviousInUse),
             until,
-            format!("the older token holds the slot that a rotation needs: {words}"),
+            format!("the previous token occupies the slot that a rotation needs: {words}"),
         ));
     }
     Some(no_slot(s))
@@ -250,33 +253,34 @@ fn slot(s: &Situation<'_>, by_hand: bool) -> Option<Decision> {
 
 /// Both slots hold tokens, and one of them is nobody's.
 pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
+    let name = &s.record.name;
     let Some((id, unmanaged)) = s.record.unmanaged.iter().find(|(id, _)| s.is_live(id)) else {
         return rest(
             s,
             Status::Refused,
             Some(Reason::NoFreeSlot),
             None,
-            "the provider allows no further token for this connection, and none of those it has may go",
+            format!(
+                "the provider allows no further token for this connection, and Scimitar may revoke none of the existing ones: `scimitar tokens {name}` lists them; delete one that nobody uses, at the provider or with `scimitar revoke {name} --token-id ID`"
+            ),
         );
     };
     let token = s.live().find(|token| token.id == *id);
     let made =
-        token.map_or_else(String::new, |token| format!(", made {}", rfc3339(token.created_at)));
-    let used = token.and_then(|token| token.last_used_at).map_or_else(
-        || "never used as far as the provider shows".to_owned(),
-        |at| format!("last used {}", rfc3339(at)),
-    );
+        token.map_or_else(String::new, |token| format!(", created at {}", date(token.created_at)));
+    let used = token
+        .and_then(|token| token.last_used_at)
+        .map_or_else(|| "no recorded use".to_owned(), |at| format!("last used at {}", date(at)));
     let unused = token.is_none_or(|token| token.last_used_at.is_none());
     let probable = if unmanaged.probably_ours && unused {
-        "; it is probably an orphan of ours, which cannot be proven"
+        "; it is probably an orphan of this Scimitar, which cannot be proven"
     } else {
         ""
     };
-    let name = &s.record.name;
     // Without a current token nothing would ever supersede it.
     let or_retire = if s.record.current.is_some() {
         format!(
-            ", `scimitar adopt {name} --token-id {id} --retire` lets Scimitar retire it by the policy"
+            ", `scimitar adopt {name} --token-id {id} --retire` lets Scimitar retire it according to the policy"
         )
     } else {
         String::new()
@@ -287,7 +291,7 @@ pub(super) fn no_slot(s: &Situation<'_>) -> Decision {
         Some(Reason::UnmanagedToken),
         None,
         format!(
-            "a token that Scimitar does not own, {id}{made}, {used}, holds the slot that a rotation needs{probable}: `scimitar revoke {name} --token-id {id}` removes it{or_retire}"
+            "unmanaged token {id} ({used}{made}) occupies the slot that a rotation needs{probable}: `scimitar revoke {name} --token-id {id}` revokes it{or_retire}"
         ),
     )
 }
@@ -312,7 +316,7 @@ fn overdrawn(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         Some(Reason::ProviderUnavailable),
         trouble.map(|trouble| trouble.retry_at),
         format!(
-            "{} were made for this connection, reached no sink and could not be revoked{why}; no further token is made before they can, unless `scimitar --rotate-now {}` asks for one",
+            "{} were created for this connection, reached no sink and could not be revoked{why}; no further token is created until they are revoked, unless `scimitar --rotate-now {}` asks for one",
             ids.join(", "),
             s.record.name
         ),
@@ -346,12 +350,12 @@ fn start(s: &Situation<'_>, because: String) -> Decision {
     let shown = |at: Timestamp| (s.now - at).abs() <= FRESH;
     if !s.observed.preflight.is_some_and(shown) {
         let all = !presses(s);
-        let which = if all { "every sink is" } else { "one sink at least is" };
+        let which = if all { "every sink is" } else { "at least one sink is" };
         let endpoint = veto(s);
-        let there = if endpoint == Veto::None { "" } else { " and the SCIM endpoint there" };
+        let there = if endpoint == Veto::None { "" } else { " and that the SCIM endpoint exists" };
         return step(
             Step::Preflight { all, endpoint },
-            format!("{because}; first {which} shown writable{there}"),
+            format!("{because}; first check that {which} writable{there}"),
         );
     }
     let value_was_lost = s.record.current.is_some() && sinks::value_is_lost(s);

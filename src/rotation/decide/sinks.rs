@@ -22,6 +22,7 @@ use crate::{
         why::Reason,
     },
     token::{Listed, TokenId},
+    words::date,
 };
 
 /// A live token that the sinks hold and the record does not have as current: what was there before
@@ -57,18 +58,18 @@ pub(super) fn take_over(s: &Situation<'_>) -> Option<Decision> {
     let marked = named.filter(|named| named.id != token.id && !in_a_place(named));
     let why = match (first_meeting, rebuilt) {
         (true, _) => format!(
-            "the sinks hold {}, which is live at the provider: it is taken over without a rotation",
+            "the sinks hold {}, which is live at the provider: Scimitar takes it over without a rotation",
             token.id
         ),
         (false, true) => format!(
-            "the sinks' marks are newer (generation {generation}) than the record: it is rebuilt from them"
+            "the sinks' marks are newer (generation {generation}) than the ledger's record: rebuilding the record from them"
         ),
         (false, false) if s.record.knows(&token.id) => format!(
-            "the sinks went back to {}, which still works, and none holds the current token: it is in use again",
+            "the sinks hold {} again, which still works, and none holds the current token: it becomes the current token again",
             token.id
         ),
         (false, false) => format!(
-            "the sinks hold {}, newer than ours and live: somebody rotated by hand",
+            "the sinks hold {}, which is live and newer than the current token: it was rotated outside Scimitar",
             token.id
         ),
     };
@@ -129,6 +130,30 @@ fn is_all_that_is_left(s: &Situation<'_>, current: &Current, token: &Listed) -> 
     lost && !s.has_slot() && !s.record.condemned.contains(&token.id)
 }
 
+/// Without the SCIM endpoint's word, lists this far apart make it credible that a token is gone.
+const CREDIBLE: TimeDelta = TimeDelta::minutes(10);
+
+/// Where nothing is changed the SCIM endpoint is not asked either, so that it is never proven that the
+/// current token is gone: what the lists show is said, as long as a sink holds that token.
+pub(super) fn probably_gone(s: &Situation<'_>) -> Option<Decision> {
+    let missing = s.record.missing.as_ref().filter(|missing| !missing.proves_gone())?;
+    let token = &s.record.current.as_ref()?.token;
+    // What had expired by then died by itself, and who put another one there has mended it.
+    let expired = token.valid_until.is_some_and(|until| until <= missing.first);
+    let sink = s.record.places().find(|sink| sink.holds.as_ref() == Some(&token.id))?;
+    if expired || missing.last - missing.first < CREDIBLE {
+        return None;
+    }
+    let words = format!(
+        "{} has not been in the provider's list since {}: it was probably deleted, and clients that get it from {} are \
+         locked out; nothing is replaced with mode = \"observe\": put a working token there, or set mode = \"rotate\"",
+        token.id,
+        date(s.on_our_clock(missing.first)),
+        sink.place.location
+    );
+    Some(rest(s, Status::Refused, Some(Reason::DeadToken), None, words))
+}
+
 /// Gathers the evidence that the current token is gone.
 pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
     let missing = s.record.missing.as_ref().filter(|missing| !missing.proves_gone())?;
@@ -145,7 +170,7 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
             Some(Reason::ProviderUnavailable),
             Some(again),
             format!(
-                "{id} is not in the provider's list; a second list will tell whether it is gone"
+                "{id} is not in the provider's list; a second list will show whether it is gone"
             ),
         ));
     }
@@ -168,18 +193,18 @@ pub(super) fn gone(s: &Situation<'_>) -> Option<Decision> {
         }
         return Some(step(
             acts::probe_held(s, sink, id),
-            format!("two lists do not show {id}: the SCIM endpoint says whether it is gone"),
+            format!("two lists do not show {id}: asking the SCIM endpoint whether it is gone"),
         ));
     }
     // With verification off only time makes two lists credible.
-    let credible = !holders.is_empty() && missing.last - missing.first >= TimeDelta::minutes(10);
+    let credible = !holders.is_empty() && missing.last - missing.first >= CREDIBLE;
     let nobody_has_it = holders.is_empty()
         && s.readable()
             .all(|sink| !matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_))));
     (credible || nobody_has_it).then(|| {
         note(
             Event::CurrentProbed { refused: true },
-            &format!("{id} is not listed, and nothing speaks for it"),
+            &format!("{id} is not listed, and nothing shows that it still works"),
         )
     })
 }
@@ -308,7 +333,7 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
         Vouched::Yes => {}
         Vouched::Probe(from) => {
             let why = format!(
-                "{} is to be filled with {id}: the SCIM endpoint says first whether what another place holds works",
+                "before {id} is written to {}: asking the SCIM endpoint whether the value in another sink works",
                 sink.place.location
             );
             return Some(step(acts::probe_held(s, from, id), why));
@@ -317,10 +342,10 @@ pub(super) fn heal(s: &Situation<'_>) -> Option<Decision> {
     }
     let why = match sink.stopped() {
         Some((words, _)) => {
-            format!("{}: {words}; it is given {id} again, which starts it", sink.place.location)
+            format!("{}: {words}; delivering {id} again starts it", sink.place.location)
         }
         None => format!(
-            "{} does not hold {id}, another place does: it is filled from there",
+            "{} does not hold {id}, but another sink does: copying it from there",
             sink.place.location
         ),
     };
@@ -350,7 +375,7 @@ pub(super) fn doubtful(s: &Situation<'_>) -> Option<Decision> {
         Some(Reason::DeadToken),
         Some(again),
         format!(
-            "{} holds {id}, which is not in the provider's list; another list will tell whether it still works",
+            "{} holds {id}, which is not in the provider's list; another list will show whether it still works",
             sink.place.location
         ),
     ))

@@ -32,7 +32,7 @@ pub(super) fn stage(s: &Situation<'_>, replacement: &Replacement) -> Option<Deci
     })?;
     Some(step(
         acts::stage(s, sink, replacement),
-        format!("{id} is kept in {} beside what its readers get", sink.place.location),
+        format!("{id} staged in {} beside the token that readers get", sink.place.location),
     ))
 }
 
@@ -62,6 +62,6 @@ pub(super) fn forget(s: &Situation<'_>) -> Option<Decision> {
             id: id.clone(),
             earlier: residue.earlier.clone(),
         }),
-        format!("{id} is gone: nothing in {} is to lead back to it", sink.place.location),
+        format!("{id} is gone: removing what refers to it in {}", sink.place.location),
     ))
 }

@@ -5,10 +5,10 @@ use chrono::TimeDelta;
 use super::{
     Decision, Ending, Situation, Status, Step, Verdict, acts, foreign, held,
     last_look::{self, Blocked},
-    marks, note, rest, rotate, sinks, staging, step, uptake, verdict,
+    marks, note, pressing, rest, rotate, sinks, staging, step, uptake, verdict,
 };
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::Timestamp,
     error::{Class, Code, Fault},
     rotation::{
         due,
@@ -17,9 +17,11 @@ use crate::{
         observe::Held,
         policy::{Mode, Unmanaged},
         record::{Cause, Phase, Retiring, RetiringState, SinkState},
+        request::RotationRequest,
         why::Reason,
     },
     token::TokenId,
+    words::date,
 };
 
 /// A stranger is retired only if it was seen for this long …
@@ -107,13 +109,10 @@ fn observed(s: &Situation<'_>) -> Decision {
         return rest(s, Status::Troubled, Some(wait.reason), wait.until, wait.words);
     }
     match &s.observed.list {
-        Some(Ok(_)) => rest(
-            s,
-            Status::Idle,
-            Some(Reason::Observe),
-            None,
-            "mode = \"observe\": nothing is changed",
-        ),
+        Some(Ok(_)) => sinks::probably_gone(s).unwrap_or_else(|| {
+            let words = "mode = \"observe\": nothing is changed";
+            rest(s, Status::Idle, Some(Reason::Observe), None, words)
+        }),
         Some(Err(_)) | None => rotate::unseen(s),
     }
 }
@@ -147,7 +146,7 @@ fn revoke(s: &Situation<'_>) -> Result<Decision, Vec<Wait>> {
             Verdict::Ready(why) if held::revocation(s, retiring, &sinks::due(s)).is_some() => {
                 waits.extend(held::revocation(s, retiring, &sinks::due(s)).map(|hold| Wait {
                     reason: hold.reason,
-                    words: format!("{why}, but nothing is revoked now: {}", hold.words),
+                    words: format!("{why}, but no token is revoked now: {}", hold.words),
                     until: Some(s.on_our_clock(hold.until)),
                     troubled: false,
                 }));
@@ -176,7 +175,7 @@ fn delete(s: &Situation<'_>, retiring: &Retiring, why: String) -> Result<Decisio
         let words = trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default();
         return Err(Wait {
             reason: Reason::ProviderUnavailable,
-            words: format!("{why}; {words}; tried again at {}", rfc3339(until)),
+            words: format!("{why}; {words}; next try at {}", date(until)),
             until: Some(until),
             troubled: true,
         });
@@ -192,8 +191,8 @@ fn delete(s: &Situation<'_>, retiring: &Retiring, why: String) -> Result<Decisio
         | RetiringState::Waiting => None,
     };
     if unknown.is_some_and(|at| trouble.is_none_or(|trouble| trouble.at < at)) {
-        let words = "its DELETE was answered 404, but it is still listed: a list that lags, or a right \
-                     that is missing";
+        let words = "its DELETE was answered with 404, but it is still listed: the list is out of date, \
+                     or the credentials lack a permission (`scimitar permissions` prints what is needed)";
         let doing = format!("revoke {}", retiring.token.id);
         let fault = Fault::new(doing, Class::Transient, Code::Unavailable, words);
         let what = RetiringEvent::RevokeFailed { trouble: s.failed(trouble, fault) };
@@ -202,7 +201,7 @@ fn delete(s: &Situation<'_>, retiring: &Retiring, why: String) -> Result<Decisio
     if unknown.is_some_and(|at| s.now - at < TimeDelta::minutes(1)) {
         return Err(Wait {
             reason: Reason::ProviderUnavailable,
-            words: format!("{why}; its DELETE was answered 404, but it is still listed"),
+            words: format!("{why}; its DELETE was answered with 404, but it is still listed"),
             until: Some(s.now + TimeDelta::minutes(1)),
             troubled: true,
         });
@@ -251,7 +250,7 @@ fn retire_unmanaged(s: &Situation<'_>) -> Option<Decision> {
             && now - token.last_used_at.unwrap_or(token.created_at) >= UNUSED_FOR
     })?;
     let why = format!(
-        "{} is nobody's and has been unused for {} days: it is retired (unmanaged = \"retire\")",
+        "{} is an unmanaged token and has been unused for {} days: Scimitar retires it (unmanaged = \"retire\")",
         token.id,
         UNUSED_FOR.num_days()
     );
@@ -266,23 +265,43 @@ fn retire_unmanaged(s: &Situation<'_>) -> Option<Decision> {
     ))
 }
 
+/// What becomes of what a call that is cut off was for: a rotation that a person asked for and that has not
+/// begun is on record nowhere.
+#[must_use]
+pub fn what_becomes(s: &Situation<'_>) -> &'static str {
+    let asked = matches!(s.request, RotationRequest::Rotate { .. }) && !pressing::answered(s);
+    if asked && s.record.phase == Phase::Steady {
+        "the rotation did not start: run the command again once that is mended"
+    } else {
+        "the next run continues from here"
+    }
+}
+
+/// How a call ended that was cut off, what it had been waiting for, and what becomes of that.
+#[must_use]
+pub fn cut_off(reason: Reason, waited: Option<&str>, then: &str) -> String {
+    let ended = if reason == Reason::Timeout { "timed out" } else { "interrupted" };
+    let waited = waited.map(|waited| format!(" while waiting: {waited}")).unwrap_or_default();
+    format!("{ended}{waited}; {then}")
+}
+
 /// Nothing can be done now: says what is waited for, the most telling first. `held` is a rotation that is
 /// due and held back: what cuts readers off, or will, comes before that.
 fn finish(s: &Situation<'_>, waits: &[Wait], held: Option<Decision>) -> Decision {
     let soonest = waits.iter().filter_map(|wait| wait.until).min();
     if let Some(ending) = s.ending {
-        let (reason, words) = match ending {
-            Ending::Timeout => {
-                (Reason::Timeout, "the time for this call is up; the next run goes on from here")
-            }
-            Ending::Interrupted => {
-                (Reason::Interrupted, "interrupted; the next run goes on from here")
-            }
+        let reason = match ending {
+            Ending::Timeout => Reason::Timeout,
+            Ending::Interrupted => Reason::Interrupted,
         };
-        let before = s.record.troubles.mint.as_ref();
-        let before = before.map_or_else(String::new, |trouble| format!("{}; ", trouble.fault));
-        let until = Some(soonest.unwrap_or(s.now));
-        return rest(s, Status::Troubled, Some(reason), until, format!("{before}{words}"));
+        // What failed before may have nothing to do with what is waited for now.
+        let Decision { step, why } = super::rotation(&Situation { ending: None, ..*s });
+        let waited = Some(why).filter(|_| matches!(step, Step::Rest(_)));
+        let failed = s.record.troubles.mint.as_ref();
+        let of_this = |since: Timestamp| failed.filter(|trouble| trouble.at >= since);
+        let failed = s.request.since().and_then(of_this).map(|trouble| trouble.fault.to_string());
+        let words = cut_off(reason, waited.or(failed).as_deref(), what_becomes(s));
+        return rest(s, Status::Troubled, Some(reason), Some(soonest.unwrap_or(s.now)), words);
     }
     if let Some(sink) = s.record.places().find(|sink| s.has_moved(sink)) {
         let words = sink.trouble.as_ref().map(|trouble| trouble.fault.to_string());
@@ -294,7 +313,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait], held: Option<Decision>) -> Decision
                 outage.status,
                 outage.reason,
                 outage.until,
-                format!("{why}; in its way: {words}"),
+                format!("{why}; blocked: {words}"),
             ),
             Some(_) | None => rest(s, Status::Refused, Some(Reason::PlaceChanged), None, words),
         };
@@ -351,7 +370,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait], held: Option<Decision>) -> Decision
     if due.policy_changed {
         let words = due.at.map_or_else(
             || due.because.clone(),
-            |at| format!("{}; it is replaced at {}", due.because, rfc3339(s.on_our_clock(at))),
+            |at| format!("{}; the replacement is due at {}", due.because, date(s.on_our_clock(at))),
         );
         return rest(s, Status::Idle, Some(Reason::PolicyChanged), None, words);
     }
@@ -361,7 +380,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait], held: Option<Decision>) -> Decision
             Status::Refused,
             Some(Reason::NeverDue),
             None,
-            "under this policy the current token never becomes due: set token_lifetime, max_age, or a schedule that has a further tick",
+            "under this policy the current token never becomes due: set token_lifetime, max_age, or a schedule with a future tick",
         );
     }
     if let Some(sink) = s.record.places().find(|sink| sink.drift.is_some()) {
@@ -378,7 +397,7 @@ fn finish(s: &Situation<'_>, waits: &[Wait], held: Option<Decision>) -> Decision
             Some(Reason::Drift),
             None,
             format!(
-                "{}: {what}; the next rotation repairs it, on_drift = \"restore\" would at once",
+                "{}: {what}; the next rotation overwrites it, on_drift = \"restore\" would do so immediately",
                 sink.place.location
             ),
         );
@@ -400,7 +419,7 @@ fn unfilled(s: &Situation<'_>) -> Option<Decision> {
         Status::Troubled,
         Some(reason),
         Some(until),
-        format!("{} lacks {id} and is not filled: {}", sink.place.location, trouble.fault),
+        format!("{} does not hold {id} and is not written: {}", sink.place.location, trouble.fault),
     ))
 }
 
@@ -422,7 +441,7 @@ fn outage(s: &Situation<'_>) -> Option<Decision> {
         Some(Reason::DeadToken),
         Some(until.max(s.now + TimeDelta::seconds(1))),
         format!(
-            "{} holds {id}, which no longer works, and could not be given the current token yet{why}",
+            "{} holds {id}, which no longer works, and could not receive the current token yet{why}",
             sink.place.location
         ),
     ))
@@ -433,16 +452,16 @@ fn idle_words(s: &Situation<'_>) -> String {
     match due.at {
         Some(at) => {
             let next =
-                format!("nothing is due before {}: {}", rfc3339(s.on_our_clock(at)), due.because);
+                format!("nothing is due before {}: {}", date(s.on_our_clock(at)), due.because);
             match held::start(s, &due) {
                 Some(hold::Start { at, hold: Some(hold), .. }) => {
-                    let at = rfc3339(s.on_our_clock(at));
-                    format!("{next}; it then waits until {at}: {}", hold.words)
+                    let at = date(s.on_our_clock(at));
+                    format!("{next}; then it waits until {at}: {}", hold.words)
                 }
                 Some(hold::Start { hold: None, .. }) | None => next,
             }
         }
-        None => "nothing is due: the policy never makes it so by itself".to_owned(),
+        None => "nothing is due: this policy never makes a rotation due automatically".to_owned(),
     }
 }
 

@@ -114,12 +114,12 @@ impl Step {
     #[must_use]
     pub fn words(&self, why: &str) -> Option<String> {
         match self {
-            Self::Look { .. } => Some("looking at the provider and at every sink".to_owned()),
-            Self::Preflight { .. } => {
-                Some("showing that every sink is writable and the SCIM endpoint there".to_owned())
-            }
+            Self::Look { .. } => Some("checking the provider and every sink".to_owned()),
+            Self::Preflight { .. } => Some(
+                "checking that every sink is writable and that the SCIM endpoint exists".to_owned(),
+            ),
             Self::Mint(intent) => {
-                Some(format!("minting a replacement, because {}", intent.because))
+                Some(format!("creating a replacement, because {}", intent.because))
             }
             Self::Inspect => Some("reading the SCIM configuration".to_owned()),
             Self::Configure(_)

@@ -26,12 +26,12 @@ pub fn to_tell(s: &Situation<'_>) -> Option<Decision> {
     Some(match s.record.notices.telling(s.now, due::salt(&s.record.key))? {
         Telling::CutOff { hook, number, trouble } => note(
             Event::NotifyFailed { hook, number, trouble },
-            "a hook was begun and its outcome was not written down",
+            "a hook was started and its outcome was not recorded",
         ),
         Telling::GivenUp { hook, number, why } => note(Event::NoticeDropped { hook, number }, &why),
         Telling::Due { hook, notice } => {
             let (event, words) = (notice.happening.occasion.as_str(), &notice.happening.words);
-            let why = format!("the hook {hook} is to be told ({event}): {words}");
+            let why = format!("running the hook {hook} ({event}): {words}");
             step(Step::Notify { hook, notice }, why)
         }
     })

@@ -27,7 +27,7 @@ pub(super) fn ask(s: &Situation<'_>) -> Option<Decision> {
         .filter(|sink| sink.holds.as_ref() == Some(id) && sink.begun.is_none())
         .find(|sink| asked(sink).is_none_or(|asked| asked < listed) && !silent(sink))?;
     let location = sink.place.location.clone();
-    let why = format!("{location} says whether it has used {id}");
+    let why = format!("asking {location} whether it has used {id}");
     let (place, delivered) = (sink.place.key.clone(), sink.version.clone()?);
     Some(step(Step::AskClient(AskClient { place, location, id: id.clone(), delivered }), why))
 }

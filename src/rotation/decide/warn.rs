@@ -4,24 +4,54 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use super::{Situation, foreign, pressing::is_wanted, retire};
+use super::{
+    Situation, foreign,
+    pressing::{cut_off, is_wanted},
+    retire,
+};
 use crate::{
-    clock::rfc3339,
     error::Class,
     rotation::{
         hold,
         policy::{Mode, Verify},
         print,
         probe_user::{Made, ProbeUser},
+        record::{Phase, Record, Work},
         scim_config::ACTIVE,
         view,
     },
     token::{Listed, Scope, TokenId},
+    words::date,
 };
+
+/// How a warning of a failure begins that does not end without a person, …
+const NEEDS_ATTENTION: &str = "needs attention: ";
+
+/// … and one of a SCIM configuration that could not be read.
+const NOT_COMPARED: &str = "the SCIM configuration could not be compared: ";
+
+/// The warnings of a record that still hold: a call that was not denied any more takes the warning of
+/// the denial with it, whether or not it came to a rest since.
+pub fn still_hold(record: &Record) -> impl Iterator<Item = &String> {
+    record.warnings.iter().filter(|warning| {
+        let unread = record.scim.as_ref().and_then(|scim| scim.unread.as_ref());
+        if let Some(fault) = warning.strip_prefix(NEEDS_ATTENTION) {
+            record.troubles.iter().any(|(_, trouble)| trouble.fault.to_string() == fault)
+        } else if let Some(fault) = warning.strip_prefix(NOT_COMPARED) {
+            unread.is_some_and(|trouble| trouble.fault.to_string() == fault)
+        } else {
+            true
+        }
+    })
+}
 
 /// Each in a sentence.
 pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
     let mut warnings = BTreeSet::new();
+    // Where something could be done about it, that is what is waited for.
+    if s.policy.terms.mode == Mode::Observe {
+        warnings.extend(cut_off(s));
+    }
     let listed = s.record.survey.iter().flat_map(|survey| &survey.tokens);
     let listed: BTreeMap<&TokenId, &Listed> = listed.map(|token| (&token.id, token)).collect();
     for (id, unmanaged) in &s.record.unmanaged {
@@ -32,20 +62,20 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
         let command = format!("`scimitar revoke {} --token-id {id}`", s.record.name);
         let probable = match (unmanaged.probably_ours, used) {
             (true, None) => format!(
-                " (probably an orphan of ours, which cannot be proven: {command} removes it)"
+                " (probably an orphan of this Scimitar, which cannot be proven; {command} revokes it)"
             ),
             // An orphan is one that nobody has the value of.
             (true, Some(at)) => format!(
-                " (it looks like one of ours, but was used {}, so somebody has it: find out who before {command} removes it)",
-                rfc3339(at)
+                " (it looks like one that Scimitar created, but it was used at {}, so somebody has it: find out who before you revoke it with {command})",
+                date(at)
             ),
             (false, _) => String::new(),
         };
-        warnings.insert(format!("{id}{called} is a token that Scimitar does not own{probable}"));
+        warnings.insert(format!("{id}{called} is an unmanaged token{probable}"));
     }
     if s.record.names_changed {
         warnings.insert(
-            "the provider does not keep the names that tokens are asked for: an orphan of ours cannot be proven to be one".to_owned(),
+            "the provider does not keep token names: an orphan of this Scimitar cannot be recognised with certainty".to_owned(),
         );
     }
     for sink in s.record.places() {
@@ -53,7 +83,7 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
             if let Some(trouble) = &residue.trouble {
                 let location = &sink.place.location;
                 warnings.insert(format!(
-                    "{location} still leads to {id}, which works no more: {}",
+                    "{location} still refers to {id}, which no longer works: {}",
                     trouble.fault
                 ));
             }
@@ -63,7 +93,7 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
                 "{}: {} since {}",
                 sink.place.location,
                 drift.what,
-                rfc3339(drift.since)
+                date(drift.since)
             ));
         }
     }
@@ -73,12 +103,10 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
     }
     if let Some(scim) = &s.record.scim {
         let unread = scim.unread.as_ref();
-        warnings.extend(unread.map(|trouble| {
-            format!("the SCIM configuration could not be compared: {}", trouble.fault)
-        }));
+        warnings.extend(unread.map(|trouble| format!("{NOT_COMPARED}{}", trouble.fault)));
         if scim.loses_active {
             warnings.insert(format!(
-                "the SCIM configuration does not map `{ACTIVE}`: a user who is deactivated keeps access"
+                "the SCIM configuration does not map `{ACTIVE}`: deactivated users keep access; add it to the mapping"
             ));
         }
     }
@@ -92,22 +120,40 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
     for retiring in &s.record.retiring {
         if let Some(used) = view::still_used(s.record, retiring) {
             warnings.insert(format!(
-                "previous_still_used: {} was used at {}, long after every sink had the newer token: a client was not updated, or somebody else has it",
+                "previous_still_used: {} was used at {}, long after every sink had the new token: a client was not updated, or somebody else has the previous token",
                 retiring.token.id,
-                rfc3339(used)
+                date(used)
             ));
         }
     }
     if s.shown_clock().skew().abs() > TimeDelta::seconds(60) {
-        warnings.insert(format!(
-            "the host's clock is {} s off the provider's",
-            -s.shown_clock().skew().num_seconds()
-        ));
+        let seconds = s.shown_clock().skew().num_seconds();
+        warnings.insert(if seconds > 0 {
+            format!("the local clock is {seconds} s behind the provider's clock: set it by NTP")
+        } else {
+            format!(
+                "the local clock is {} s ahead of the provider's clock: set it by NTP",
+                -seconds
+            )
+        });
     }
-    for (_, trouble) in s.record.troubles.iter() {
-        if trouble.fault.class == Class::Terminal {
-            warnings.insert(format!("needs a person: {}", trouble.fault));
+    for (work, trouble) in s.record.troubles.iter() {
+        if trouble.fault.class != Class::Terminal {
+            continue;
         }
+        let over = matches!(s.record.phase, Phase::Steady) && !is_wanted(s);
+        warnings.insert(if work == Work::Mint && over {
+            // Asked for by a person, it is not tried again before the next rotation: nothing that is looked at
+            // meanwhile shows whether it is mended.
+            format!(
+                "the last rotation failed at {}: {}; `scimitar check --online` tells whether it would succeed now, `scimitar rotate {}` tries again",
+                date(trouble.at),
+                trouble.fault,
+                s.record.name
+            )
+        } else {
+            format!("{NEEDS_ATTENTION}{}", trouble.fault)
+        });
     }
     warnings
 }
@@ -119,24 +165,24 @@ fn of_writing(s: &Situation<'_>) -> Vec<String> {
     if let Some(proof) = &s.record.write_proof {
         if proof.loses_active {
             let shown = if proof.hides_active {
-                "then showed the user without `active`, neither true nor false: whether a user who is deactivated keeps access cannot be seen"
+                "then showed the user without `active`, neither true nor false: it cannot be seen whether deactivated users keep access"
             } else {
-                "still showed the user as active: a user who is deactivated may keep access"
+                "still showed the user as active: deactivated users may keep access"
             };
             warnings.push(format!(
-                "deactivation_lost: the SCIM endpoint accepted that a user is deactivated and {shown}. Check the SCIM mapping of `{ACTIVE}`; the next rotation checks again (`scimitar --rotate-now {name}`)"
+                "deactivation_lost: the SCIM endpoint accepted the deactivation of a user and {shown}. Check the SCIM mapping of `{ACTIVE}`; the next rotation checks again (`scimitar --rotate-now {name}`)"
             ));
         }
         if !proof.untried.is_empty() {
             let untried: Vec<&str> = proof.untried.iter().map(|op| op.as_str()).collect();
             warnings.push(format!(
-                "verify = \"write\": {} was delivered before {} could be tried, since the call had no more time (--timeout); the next rotation tries them",
+                "verify = \"write\": {} was delivered before {} could be tried, because the run timed out (--timeout); the next rotation tries them",
                 proof.token,
                 untried.join(", ")
             ));
         }
         if let Some(why) = &proof.skipped {
-            warnings.push(format!("{} was proven by reading only: {why}", proof.token));
+            warnings.push(format!("{} was proven only by reading: {why}", proof.token));
         }
         warnings.extend(proof.faulty.iter().map(|(op, words)| {
             format!("verify = \"write\": the operation {op} on a user failed: {words}")
@@ -153,7 +199,7 @@ fn of_writing(s: &Situation<'_>) -> Vec<String> {
         let lacking: Vec<&str> = lacking.into_iter().map(Scope::as_str).collect();
         if !lacking.is_empty() {
             warnings.push(format!(
-                "{} cannot be proven by writing, only by reading: it has no scope {}, so that a user could be left behind",
+                "{} can only be proven by reading, not by writing: it lacks the scope {}, without which the throw-away user could be left behind",
                 current.token.id,
                 lacking.join(", ")
             ));
@@ -169,20 +215,18 @@ fn user_left(s: &Situation<'_>) -> Option<String> {
     let held = removal_held_back(s);
     let ProbeUser { name, made, .. } = user;
     let words = match (&user.trouble, held) {
-        (Some(trouble), None) => format!("is still there: {}; it is tried again", trouble.fault),
-        (Some(trouble), Some(held)) => format!("is still there: {}; {held}", trouble.fault),
+        (Some(trouble), None) => format!("still exists: {}; Scimitar tries again", trouble.fault),
+        (Some(trouble), Some(held)) => format!("still exists: {}; {held}", trouble.fault),
         (None, held) if long => {
-            let still = if *made == Made::Perhaps { "is perhaps" } else { "is" };
-            let held = held.unwrap_or_else(|| "it is looked for with the next run".to_owned());
-            format!("{still} still there: {held}")
+            let still = if *made == Made::Perhaps { "may still exist" } else { "still exists" };
+            let held = held.unwrap_or_else(|| "the next run searches for it".to_owned());
+            format!("{still}: {held}")
         }
         (None, _) => return None,
     };
     let connection = &s.record.name;
     let ends = if long {
-        format!(
-            "; once it is deleted by hand, say so: `scimitar adopt {connection} --user-gone {name}`"
-        )
+        format!("; once you have deleted it, run `scimitar adopt {connection} --user-gone {name}`")
     } else {
         String::new()
     };
@@ -195,7 +239,7 @@ fn removal_held_back(s: &Situation<'_>) -> Option<String> {
         return Some("it is not deleted while mode = \"observe\"".to_owned());
     }
     if let Some(hold) = hold::in_force(s.policy, s.record, s.provider_now()).next() {
-        return Some(format!("it is not deleted meanwhile: {}", hold.words));
+        return Some(format!("it cannot be deleted now: {}", hold.words));
     }
     let current = &s.record.current.as_ref()?.token;
     let scopes = s.policy.capabilities.user_scopes.as_ref()?;
@@ -217,7 +261,7 @@ fn granted_otherwise(s: &Situation<'_>) -> Option<String> {
     let current = s.record.current.as_ref()?;
     let (token, asked) = (&current.token, current.asked.as_ref()?);
     let spelled_out = |life: Option<u64>| {
-        life.map_or_else(|| "no expiry".to_owned(), |life| format!("a life of {life} s"))
+        life.map_or_else(|| "no expiry".to_owned(), |life| format!("a lifetime of {life} s"))
     };
     let (wanted, granted) = (asked.life.map(|life| life.as_secs()), print::granted(token));
     let off = match (wanted, granted) {
@@ -226,7 +270,7 @@ fn granted_otherwise(s: &Situation<'_>) -> Option<String> {
     };
     if off {
         return Some(format!(
-            "{} was asked for with {} and granted {}: check what the provider allows",
+            "{} was requested with {} and granted {}: check what the provider allows",
             token.id,
             spelled_out(wanted),
             spelled_out(granted)
@@ -234,7 +278,7 @@ fn granted_otherwise(s: &Situation<'_>) -> Option<String> {
     }
     (s.policy.capabilities.scopes && asked.scopes != token.scopes).then(|| {
         format!(
-            "{} was granted other scopes than were asked for: check what the provider allows",
+            "{} was granted different scopes than requested: check what the provider allows",
             token.id
         )
     })

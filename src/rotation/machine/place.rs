@@ -27,7 +27,7 @@ impl Record {
         let delivering = matches!(phase, Phase::Delivering(_));
         let phase = self.phase_name();
         let Some(sink) = self.sinks.get_mut(key) else {
-            return Err(Refused(format!("{key} is no place of this connection")));
+            return Err(Refused(format!("{key} is not a sink location of this connection")));
         };
         if what.is_of_a_stage() && !delivering {
             return Err(Refused(phase.to_owned()));

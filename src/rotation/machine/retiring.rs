@@ -61,7 +61,7 @@ impl Record {
     pub(super) fn of_retiring(&mut self, id: &TokenId, what: RetiringEvent) -> Result<(), Refused> {
         let Some(retiring) = self.retiring.iter_mut().find(|retiring| retiring.token.id == *id)
         else {
-            return Err(Refused(format!("{id} is not on its way out")));
+            return Err(Refused(format!("{id} is not being retired")));
         };
         let state = retiring.state;
         match state.after(&what) {

@@ -33,7 +33,7 @@ impl Record {
             (Steady | Delivering(_), Event::ProbeAnnounced { id, sent, arrives_by }) => {
                 let current = self.current.as_mut().filter(|current| current.token.id == id);
                 let Some(current) = current else {
-                    return Err(Refused(format!("{id} is neither on its way nor current")));
+                    return Err(Refused(format!("{id} is neither being delivered nor current")));
                 };
                 // Clients have used it since: only a mark from now on can be this probe's.
                 current.probe = Some(Probe { first_sent: sent, sent, arrives_by, mark: None });

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::Timestamp,
     rotation::{
         notice::{Happening, Occasion},
         noticed::Noticed,
@@ -11,6 +11,7 @@ use crate::{
         why::Reason,
     },
     token::{PlaceKey, TokenId},
+    words::date,
 };
 
 /// So many unmanaged tokens that are found at once are told one by one; more are one event.
@@ -81,7 +82,7 @@ impl Record {
         let over = until <= self.believed_clock().to_provider(at);
         let when = if over { "stopped working at" } else { "stops working at" };
         let so_far = self.decided.as_ref().map(|decided| format!("; {}", decided.words));
-        let words = format!("{} {when} {}{}", token.id, rfc3339(until), so_far.unwrap_or_default());
+        let words = format!("{} {when} {}{}", token.id, date(until), so_far.unwrap_or_default());
         let happening = self.status(Occasion::Expiring, at, None, words);
         Some(Happening { threshold: Some(threshold), ..happening })
     }
@@ -89,12 +90,12 @@ impl Record {
     fn unmanaged_news(&self, id: &TokenId, at: Timestamp) -> Happening {
         let listed = self.survey.iter().flat_map(|survey| &survey.tokens);
         let token = listed.into_iter().find(|token| token.id == *id);
-        let made = token.map(|token| format!(" (created {})", rfc3339(token.created_at)));
+        let made = token.map(|token| format!(" (created at {})", date(token.created_at)));
         let made = made.unwrap_or_default();
         let ours = self.unmanaged.get(id).is_some_and(|it| it.probably_ours);
         let words = if ours {
             format!(
-                "{id}{made} is not in use; it is probably left of a create whose answer was lost"
+                "{id}{made} is not in use; it is probably left over from a create whose answer was lost"
             )
         } else {
             format!("{id}{made} was not created by Scimitar")
@@ -141,7 +142,7 @@ impl Record {
         let reasons: Vec<&str> = why.iter().map(|reason| reason.as_str()).collect();
         let because =
             if reasons.is_empty() { "no reason is known".to_owned() } else { reasons.join(", ") };
-        let words = format!("{id} could have been revoked days ago and still works: {because}");
+        let words = format!("{id} should have been revoked days ago and still works: {because}");
         let reason = reasons.first().copied();
         Happening {
             token: Some(id.clone()),

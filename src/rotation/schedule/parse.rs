@@ -285,7 +285,7 @@ fn step(text: &str, unit: &Unit) -> Result<u16, ScheduleError> {
         Ok(step) if step > 0 && is_digits(text) => Ok(step),
         Ok(_) | Err(_) => Err(wrong(
             format!(
-                "\"{}\" is no step for the {}: it must be a whole number from 1 on",
+                "\"{}\" is not a step for the {}: it must be a whole number of at least 1",
                 shortened(text),
                 unit.what
             ),
@@ -299,8 +299,8 @@ fn value(text: &str, unit: &Unit) -> Result<u16, ScheduleError> {
         if !unit.digits {
             return Err(wrong(
                 format!(
-                    "the weekday \"{}\" must be a name in a schedule with seconds: its digits \
-                     mean other days to other programs",
+                    "the weekday \"{}\" must be a name in a schedule with seconds: other programs \
+                     read digits there as other days",
                     shortened(text)
                 ),
                 "write Sun, Mon, Tue, Wed, Thu, Fri or Sat",
@@ -333,7 +333,7 @@ fn not_a(text: &str, unit: &Unit) -> ScheduleError {
         };
         format!("{digits}one of {}", short.join(", "))
     };
-    wrong(format!("\"{}\" is no {}", shortened(text), unit.what), hint)
+    wrong(format!("\"{}\" is not a valid {}", shortened(text), unit.what), hint)
 }
 
 fn is_digits(text: &str) -> bool {

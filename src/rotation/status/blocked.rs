@@ -145,7 +145,7 @@ pub(super) fn rotation(
     let held = held(record, policy, now);
     if policy.terms.mode == Mode::Observe {
         reasons.insert(Reason::Observe);
-    } else if due::next(policy, record).policy_changed {
+    } else if due::is_policy_changed(policy, record) {
         reasons.insert(Reason::PolicyChanged);
     } else if held.is_empty() && waits_for_window(record, policy, now) {
         reasons.insert(Reason::Window);

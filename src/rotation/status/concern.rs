@@ -6,12 +6,13 @@ use chrono::TimeDelta;
 
 use super::{ConnectionStatus, blocked};
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::Timestamp,
     rotation::{
         policy::Policy,
         record::Record,
-        view::{self, Kind},
+        view::{self, GONE, Kind},
     },
+    words::date,
 };
 
 /// An older token that could have gone this long ago needs somebody to look at it: in `alerts.yml`
@@ -30,6 +31,13 @@ pub const HAND_OFF_AT_MOST: TimeDelta = TimeDelta::days(7);
 /// A list older than so many intervals is stale: in `alerts.yml` as well.
 pub const SURVEYS_MISSED: i32 = 3;
 
+/// Where a job does what is due once a day, instead of a daemon, checks are this old at most.
+const DAILY: TimeDelta = TimeDelta::hours(26);
+
+/// No list is stale that is younger than this: with very short intervals an answer, or a pause after a
+/// failure, takes longer than several of them.
+const SURVEYS_LATE: TimeDelta = TimeDelta::minutes(5);
+
 /// Less than one of so many parts of its life left, and no rotation ahead: the token expires soon.
 /// In `alerts.yml` as well, with the following.
 pub const SOON_PART: i32 = 4;
@@ -44,7 +52,7 @@ pub(super) const URGENT_AT_MOST: TimeDelta = TimeDelta::days(1);
 /// their own where not all do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Concern {
-    /// The current token works no more.
+    /// The current token works no more: it has expired, or is proven gone at the provider.
     Expired,
     /// It has little time left, and no rotation is ahead.
     AboutToExpire,
@@ -132,24 +140,25 @@ impl Concern {
     /// its expiry, its sinks, or a warning of the record.
     pub(super) fn warning(self, status: &ConnectionStatus) -> Option<String> {
         let since = |at: Option<Timestamp>| {
-            at.map_or_else(String::new, |at| format!(" since {}", rfc3339(at)))
+            at.map_or_else(String::new, |at| format!(" since {}", date(at)))
         };
         let words = match self {
             Self::AboutToExpire | Self::ExpiresSoon => {
-                "the current token expires soon and no rotation is scheduled before".to_owned()
+                "the current token expires soon, and no rotation is scheduled before that"
+                    .to_owned()
             }
             Self::RevocationBlocked => {
                 format!(
-                    "an older token could have been revoked{}",
+                    "a previous token should have been revoked{}",
                     since(status.revocation_pending)
                 )
             }
             Self::SurveyStale => {
-                "the provider has not given a complete list for three intervals".to_owned()
+                "no complete list of its tokens for three check intervals: the provider gave none, or nobody asked (does a daemon or a timer run?)".to_owned()
             }
             Self::HandoffUrgent => {
-                let ends = status.handoff_deadline.map(rfc3339).unwrap_or_default();
-                format!("a token is not handed over, and the older one expires at {ends}")
+                let ends = status.handoff_deadline.map(date).unwrap_or_default();
+                format!("a token is not handed over yet, and the previous one expires at {ends}")
             }
             Self::HandoffWaiting => {
                 format!("a token waits to be handed over{}", since(status.handoff_waiting))
@@ -159,12 +168,23 @@ impl Concern {
                 format!("{words}{}", since(Some(*at)))
             }
             Self::ClientStopped => match &status.client_stopped {
-                Some((words, since)) => format!("{words} (since {})", rfc3339(*since)),
+                Some((words, since)) => format!("{words} (since {})", date(*since)),
                 None => return None,
             },
-            Self::Orphan => "a token of ours that no sink ever got is to be revoked".to_owned(),
-            Self::Expired
-            | Self::RotationBlocked
+            Self::Orphan => {
+                "a token that Scimitar created and no sink received is not revoked yet".to_owned()
+            }
+            // What was decided begins with it, unless it was decided before, or nothing may be done.
+            Self::Expired => match status.gone_since {
+                Some(since) if !status.why.contains(GONE) => {
+                    let since = date(since);
+                    format!(
+                        "the current token {GONE}: clients that use it are locked out (seen {since})"
+                    )
+                }
+                Some(_) | None => return None,
+            },
+            Self::RotationBlocked
             | Self::RotationFailing
             | Self::PreviousStillUsed
             | Self::LeftConfiguration
@@ -202,6 +222,24 @@ impl Concern {
     }
 }
 
+/// The age at which a list is stale.
+fn stale_after(policy: &Policy) -> Option<TimeDelta> {
+    let interval = TimeDelta::from_std(policy.survey_interval).ok()?;
+    Some((interval * SURVEYS_MISSED).max(SURVEYS_LATE))
+}
+
+/// Whether nobody checks the connection any more: the last check, whatever came of it, is older than a daily
+/// job's and than a list may be, and the next one has been due for minutes. Where a daemon runs that does not
+/// happen, not even while it waits long before it tries again what failed.
+#[must_use]
+pub fn is_neglected(record: &Record, policy: &Policy, now: Timestamp) -> bool {
+    let old = view::checked_at(record)
+        .zip(stale_after(policy))
+        .is_some_and(|(at, limit)| now - at > limit.max(DAILY));
+    let overdue = record.wake_at.is_none_or(|at| now - at > SURVEYS_LATE);
+    old && overdue
+}
+
 /// All that there are.
 pub(super) fn concerns(
     record: &Record,
@@ -215,7 +253,8 @@ pub(super) fn concerns(
             found.insert(concern);
         }
     };
-    let life = life(record, now);
+    // It may say that it expires in a month.
+    let life = if status.gone_since.is_some() { Some(Concern::Expired) } else { life(record, now) };
     for concern in [Concern::Expired, Concern::AboutToExpire, Concern::ExpiresSoon] {
         note(concern, life == Some(concern));
     }
@@ -228,11 +267,9 @@ pub(super) fn concerns(
     let still_used = |retiring| view::still_used(record, retiring).is_some();
     note(Concern::PreviousStillUsed, record.retiring.iter().any(still_used));
     note(Concern::LeftConfiguration, policy.is_none());
-    if let Some(interval) =
-        policy.and_then(|policy| TimeDelta::from_std(policy.survey_interval).ok())
-    {
+    if let Some(limit) = policy.and_then(stale_after) {
         let surveyed = record.survey.as_ref().map(|survey| survey.at);
-        note(Concern::SurveyStale, longer_than(surveyed, interval * SURVEYS_MISSED));
+        note(Concern::SurveyStale, longer_than(surveyed, limit));
     }
     let urgent =
         status.handoff_waiting.zip(status.handoff_deadline).is_some_and(|(since, ends)| {
@@ -271,5 +308,122 @@ fn life(record: &Record, now: Timestamp) -> Option<Concern> {
         Some(Concern::AboutToExpire)
     } else {
         (left <= life / SOON_PART).then_some(Concern::ExpiresSoon)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rotation::{
+        fixture::{empty, id, now, policy, rotated, there, trouble},
+        record::{Decided, Missing, Status, Trouble},
+    };
+
+    const INTERVAL: Duration = Duration::from_secs(300);
+
+    /// In no list for `listed` seconds, and refused or not.
+    fn unlisted(record: &mut Record, listed: i64, refused: bool) {
+        let first = there() - TimeDelta::minutes(9);
+        record.missing = Some(Missing { first, last: first + TimeDelta::seconds(listed), refused });
+    }
+
+    #[test]
+    fn a_token_that_is_gone_is_as_urgent_as_an_expired_one() {
+        let expired = |record: &Record| {
+            let status = ConnectionStatus::of(record, Some(&policy()), now());
+            (status.concerns.contains(&Concern::Expired), status.needs_person, status.gone_since)
+        };
+        // It has 30 days left, and the next rotation is ahead.
+        let mut record = rotated();
+        assert_eq!(expired(&record), (false, false, None));
+        // A list may lag, and what is not listed may still work.
+        for (listed, refused) in [(4, true), (5, false)] {
+            unlisted(&mut record, listed, refused);
+            assert_eq!(expired(&record), (false, false, None), "{listed} {refused}");
+        }
+        unlisted(&mut record, 5, true);
+        let since = there() - TimeDelta::minutes(9);
+        assert_eq!(expired(&record), (true, true, Some(since)));
+        record.current.as_mut().unwrap().token.valid_until = None;
+        assert_eq!(expired(&record), (true, true, Some(since)), "without expiry");
+        // What had expired before is not gone, but expired.
+        record.current.as_mut().unwrap().token.valid_until = Some(since - TimeDelta::days(1));
+        assert_eq!(expired(&record), (true, true, None));
+        record.current = None;
+        assert_eq!(expired(&record), (false, false, None));
+    }
+
+    #[test]
+    fn a_token_revoked_by_force_is_gone_since_then() {
+        let mut record = rotated();
+        record.survey = None;
+        record.deleted.insert(id("tok_new"), now() + TimeDelta::seconds(30));
+        unlisted(&mut record, 60, true);
+        let status = ConnectionStatus::of(&record, Some(&policy()), now());
+        assert_eq!(status.gone_since, Some(there() + TimeDelta::seconds(30)));
+    }
+
+    #[test]
+    fn that_a_token_is_gone_is_said_once() {
+        let warned = |words: &str| {
+            let mut record = rotated();
+            unlisted(&mut record, 5, true);
+            record.decided = Some(Decided {
+                status: Status::Idle,
+                reason: None,
+                words: words.to_owned(),
+                since: now(),
+                until: None,
+            });
+            record.work_at = Some(now());
+            let status = ConnectionStatus::of(&record, Some(&policy()), now());
+            status.warnings().filter(|warning| warning.contains("locked out")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            warned("nothing is due"),
+            [
+                "expired: the current token no longer exists at the provider: clients that use it are locked \
+              out (seen 2026-11-22 03:51 UTC)"
+            ]
+        );
+        let said = "tok_new no longer exists at the provider: clients that use it are locked out; and so on";
+        assert_eq!(warned(said), [""; 0]);
+    }
+
+    #[test]
+    fn a_list_is_not_stale_after_a_few_seconds() {
+        let stale = |interval, age| {
+            let mut record = rotated();
+            record.survey.as_mut().unwrap().at = now() - TimeDelta::seconds(age);
+            let policy = Policy { survey_interval: Duration::from_secs(interval), ..policy() };
+            let status = ConnectionStatus::of(&record, Some(&policy), now());
+            status.concerns.contains(&Concern::SurveyStale)
+        };
+        assert!(!stale(1, 20));
+        assert!(stale(1, 301));
+        assert!(!stale(600, 1_799));
+        assert!(stale(600, 1_801));
+    }
+
+    #[test]
+    fn one_that_waits_to_try_again_is_not_neglected() {
+        let neglected = |age, due: Option<i64>, failed: Option<i64>| {
+            let ago = |minutes| now() - TimeDelta::minutes(minutes);
+            let mut record = rotated();
+            record.survey.as_mut().unwrap().at = ago(age);
+            record.wake_at = due.map(ago);
+            record.troubles.look = failed.map(|minutes| Trouble { at: ago(minutes), ..trouble(1) });
+            is_neglected(&record, &Policy { survey_interval: INTERVAL, ..policy() }, now())
+        };
+        assert!(!neglected(4, Some(-1), None), "it is checked as often as it is to be");
+        assert!(!neglected(25 * 60, Some(24 * 60), None), "a job may run once a day");
+        assert!(neglected(27 * 60, Some(11), None));
+        assert!(neglected(27 * 60, None, None), "no pass has ended");
+        assert!(!neglected(27 * 60, Some(-20), Some(40)), "an hour's pause after a failure");
+        assert!(!neglected(27 * 60, Some(2), Some(2)), "a failed check is a check");
+        assert!(neglected(28 * 60, Some(60), Some(27 * 60)));
+        assert_eq!(view::checked_at(&empty()), None);
     }
 }

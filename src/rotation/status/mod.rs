@@ -16,7 +16,7 @@ pub use self::{
     blocked::{blocks_revocation, blocks_rotation, is_failing, needs_person},
     concern::{
         Concern, HAND_OFF_AT_MOST, HAND_OFF_LONG, HAND_OFF_PART, REVOCATION_STUCK, SOON_PART,
-        SURVEYS_MISSED, URGENT_PART,
+        SURVEYS_MISSED, URGENT_PART, is_neglected,
     },
     watched::WatchStatus,
 };
@@ -26,9 +26,13 @@ use super::{
     pause::Pause,
     policy::{Mode, Policy},
     record::{Phase, Record, SinkState, Trouble, Work},
+    view,
     why::Reason,
 };
-use crate::{clock::Timestamp, error::Fault};
+use crate::{
+    clock::{ProviderTime, Timestamp},
+    error::Fault,
+};
 
 /// How a connection stands, or how a call ended for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -89,7 +93,7 @@ pub struct ConnectionStatus {
     pub until: Option<Timestamp>,
     /// The failure that keeps it from going on.
     pub fault: Option<Fault>,
-    /// When the next rotation starts, as far as can be said.
+    /// When the next rotation starts, as far as is known.
     pub next_at: Option<Timestamp>,
     /// It failed for good: it is tried again all the same, and fails until a person changes something.
     pub for_good: bool,
@@ -109,6 +113,8 @@ pub struct ConnectionStatus {
     pub scim_drift: Option<(String, Timestamp)>,
     /// What the client behind a place says of having stopped, and since when.
     pub client_stopped: Option<(String, Timestamp)>,
+    /// Since when the current token is known to be gone at the provider: clients that use it are locked out.
+    pub gone_since: Option<ProviderTime>,
     /// An operator's pause that has not ended.
     pub pause: Option<Pause>,
     /// What a person should look at.
@@ -116,7 +122,7 @@ pub struct ConnectionStatus {
 }
 
 impl ConnectionStatus {
-    /// By the record; `policy` is `None` for a connection that left the configuration. Nothing is
+    /// By the record; `policy` is `None` for a connection that is no longer configured. Nothing is
     /// asked or changed.
     #[must_use]
     pub fn of(record: &Record, policy: Option<&Policy>, now: Timestamp) -> Self {
@@ -133,6 +139,7 @@ impl ConnectionStatus {
         let scim = record.scim.as_ref();
         status.scim_drift = scim.and_then(|scim| Some((scim.drift()?, scim.since?)));
         status.client_stopped = blocked::client_stopped(record);
+        status.gone_since = view::gone_since(record);
         status.paused(record, policy, now);
         if let Some(policy) = policy.filter(|_| status.revocation_pending.is_some()) {
             status.revocation_blocked.extend(held(record, policy, now));
@@ -174,7 +181,7 @@ impl ConnectionStatus {
         Self::new(
             Outcome::Unchanged,
             None,
-            "it was never looked at yet: `scimitar --once` or the daemon does",
+            "not checked yet; run `scimitar --once` or start the daemon",
         )
     }
 
@@ -184,7 +191,7 @@ impl ConnectionStatus {
     pub fn at_another_tenant(policy: &Policy, other: &Record) -> Self {
         let name = &policy.name;
         let why = format!(
-            "the ledger knows {name} at {}, the configuration says {}: point the provider back, give the connection a new name, or `scimitar adopt {name} --token-id ID` a token of the new tenant",
+            "the ledger has {name} at {}, the configuration says {}: set the provider back, give the connection a new name, or `scimitar adopt {name} --token-id ID` with a token of the new tenant",
             other.key.tenant, policy.key.tenant
         );
         Self {
@@ -224,6 +231,7 @@ impl ConnectionStatus {
             handoff_deadline: None,
             scim_drift: None,
             client_stopped: None,
+            gone_since: None,
             pause: None,
             concerns: BTreeSet::new(),
         }
@@ -236,9 +244,11 @@ fn as_decided(record: &Record, now: Timestamp) -> ConnectionStatus {
     let is_paused = record.pause.as_ref().is_some_and(|pause| pause.lasts(now));
     match &record.decided {
         _ if !rested && record.phase != Phase::Steady => {
-            ConnectionStatus::new(Outcome::Waiting, None, "a rotation is under way")
+            ConnectionStatus::new(Outcome::Waiting, None, "a rotation is in progress")
         }
-        None => ConnectionStatus::new(Outcome::Unchanged, None, "the first look is not done yet"),
+        None => {
+            ConnectionStatus::new(Outcome::Unchanged, None, "the first check has not finished yet")
+        }
         // What was decided then no longer holds.
         Some(decided) if decided.reason == Some(Reason::Paused) && !is_paused => {
             let words = "the pause has ended; not checked since";

@@ -4,8 +4,9 @@ use chrono::TimeDelta;
 
 use super::{Concern, concern::URGENT_AT_MOST};
 use crate::{
-    clock::{Timestamp, rfc3339},
+    clock::Timestamp,
     rotation::watch::{Watch, WatchRecord},
+    words::date,
 };
 
 /// How a watched token stands: by the date that was written down.
@@ -29,9 +30,9 @@ impl WatchStatus {
         let state = match concern {
             None => "not due for renewal yet".to_owned(),
             Some(Concern::Expired) => {
-                format!("expired at {}", rfc3339(watch.expires_at))
+                format!("expired at {}", date(watch.expires_at))
             }
-            Some(_) => format!("expires at {}: renew it", rfc3339(watch.expires_at)),
+            Some(_) => format!("expires at {}: renew it", date(watch.expires_at)),
         };
         let renewal = Some(watch.renewal()).filter(|words| !words.is_empty());
         let way_out = concern

@@ -186,7 +186,7 @@ impl AwsAccount {
         if now - *since.get_or_insert(now) >= STATIC_STABILITY {
             refused.fault.class = Class::Terminal;
             refused.fault.detail.push_str(
-                " for more than 15 minutes: give it new ones, or a role, which renews them by itself",
+                " for more than 15 minutes: provide new ones, or use a role, which renews them automatically",
             );
         }
         refused
@@ -239,7 +239,7 @@ impl AwsAccount {
     /// falls through to the node's.
     async fn expect(&self) -> Result<(), Fault> {
         let Some(expected) = &self.settings.account.expect_role_arn else { return Ok(()) };
-        let operation = format!("see whose AWS credentials [sinks.{}] uses", self.settings.sink);
+        let operation = format!("check which AWS credentials [sinks.{}] uses", self.settings.sink);
         let config = self.sts_config(self.credentials().await);
         let answer = aws_sdk_sts::Client::new(&config).get_caller_identity().send().await;
         let identity =
@@ -249,8 +249,8 @@ impl AwsAccount {
             return Ok(());
         }
         let words = format!(
-            "the credentials are those of {found}, not of {expected} (`expect_role_arn`): see which \
-             of the environment, profile, web identity, container or instance gave them"
+            "the credentials are those of {found}, not of {expected} (`expect_role_arn`): check whether \
+             they come from the environment, a profile, a web identity, the container or the instance"
         );
         Err(Fault::new(operation, Class::Terminal, Code::Unauthorized, words))
     }

@@ -72,7 +72,7 @@ where
             None if response.status().is_success() => (
                 lost(effect),
                 Code::Unreadable,
-                format!("answered {status} with something else than AWS's documents say"),
+                format!("answered {status} with content that AWS does not document"),
             ),
             None => foreign(status, effect),
         };
@@ -133,15 +133,17 @@ fn own(said: &Said, effect: Effect) -> (Class, Code, String) {
             Class::Terminal,
             Code::Forbidden,
             with(
-                "; grant what docs/aws-secrets-manager.md lists to the role, and look for a \
-                 resource policy or a permissions boundary that denies it",
+                "; `scimitar permissions` prints the policy that is needed; a resource policy or a \
+                 permissions boundary may also deny it",
             ),
         ),
         "EncryptionFailure" | "DecryptionFailure" => (Class::Terminal, Code::Forbidden, with(KMS)),
         "LimitExceeded" => (
             Class::Terminal,
             Code::Invalid,
-            with("; this is a quota of the account or of the secret's versions, and does not pass"),
+            with(
+                "; a quota of the account or of the secret's versions is used up, and retrying does not help: raise the quota, or delete what is no longer needed",
+            ),
         ),
         "Throttling"
         | "ThrottledException"
@@ -168,7 +170,9 @@ fn own(said: &Said, effect: Effect) -> (Class, Code, String) {
         | "InvalidAccessKeyId" => (
             Class::Terminal,
             Code::Unauthorized,
-            with("; the credentials are not known there: are they of this account and partition?"),
+            with(
+                "; AWS does not know the credentials: check that they belong to this account and partition",
+            ),
         ),
         "InternalServiceError" | "InternalFailure" | "InternalError" | "ServiceUnavailable" => {
             (lost(effect), Code::Unavailable, with(""))
@@ -180,15 +184,15 @@ fn own(said: &Said, effect: Effect) -> (Class, Code, String) {
 }
 
 /// The way out of everything that the key stands in the way of.
-const KMS: &str = "; see that the key is enabled, and grant kms:GenerateDataKey and kms:Decrypt on \
+const KMS: &str = "; check that the key is enabled, and grant kms:GenerateDataKey and kms:Decrypt on \
                    it, in its key policy too (a key of another account than the secret's cannot be \
                    aws/secretsmanager)";
 
 /// An answer that is not AWS's: a proxy's or a load balancer's.
 fn foreign(status: u16, effect: Effect) -> (Class, Code, String) {
     let words = format!(
-        "answered {status} without AWS's own words: something in front of it answered, which says \
-         nothing of the secret"
+        "answered {status} without an AWS error: a proxy or load balancer answered, so nothing \
+         is known about the secret"
     );
     match status {
         429 => (Class::Transient, Code::Throttled, words),

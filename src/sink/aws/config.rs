@@ -54,9 +54,9 @@ const MOST_SESSION_TAGS: usize = 50;
 pub struct AwsConfig {
     /// What runs as it is configured.
     pub account: Account,
-    /// Where Secrets Manager is reached, when not where the region says.
+    /// The address of Secrets Manager, if not that of the region.
     pub endpoint_url: Option<Url>,
-    /// Where STS is reached, when not where the region says.
+    /// The address of STS, if not that of the region.
     pub sts_endpoint_url: Option<Url>,
     /// Certificates and proxy; what is left out is the top table's.
     pub http: HttpConfig,
@@ -199,7 +199,7 @@ pub(in crate::sink) fn read_account(
         if !assumes {
             value.findings().error(
                 value.key_at,
-                format!("`{}` says something of a role, and there is none", value.key()),
+                format!("`{}` belongs to a role, and no role is set", value.key()),
                 "write assume_role_arn = \"arn:aws:iam::123456789012:role/scimitar\" beside it",
             );
         }
@@ -240,10 +240,10 @@ fn refuse_credentials(table: &Table<'_>, name: &'static str) {
     let Some((_, value)) = table.values().find(|(key, _)| *key == name) else { return };
     value.findings().error(
         value.key_at,
-        format!("`{name}` is no key of {}", table.name()),
-        "take it out: the credentials are those that AWS's own tools find (AWS_ACCESS_KEY_ID, \
+        format!("`{name}` is not a key of {}", table.name()),
+        "remove it: Scimitar uses the credentials that AWS's own tools find (AWS_ACCESS_KEY_ID, \
          AWS_PROFILE, a web identity, a container's or an instance's role); assume_role_arn = \"…\" \
-         takes on another role",
+         assumes another role",
     );
     // Said once.
     let _ = table.get(name);
@@ -284,7 +284,7 @@ fn external_id(value: &Value<'_>) -> Option<String> {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@:/_-".contains(&b));
     if !fits {
         value.refuse(
-            "`external_id` cannot be one",
+            "`external_id` is not valid",
             "copy it from the role's trust policy: 2 to 1224 letters, digits and + = , . @ : / _ -",
         );
     }
@@ -297,7 +297,7 @@ fn key(value: &Value<'_>) -> Option<String> {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b":/_-".contains(&b));
     if !fits {
         value.refuse(
-            "`kms_key_id` is no key",
+            "`kms_key_id` is not a key",
             "write the key's ARN or id, or an alias such as kms_key_id = \"alias/scim\"",
         );
     }
@@ -315,28 +315,28 @@ fn tags(value: &Value<'_>, most: usize) -> Option<BTreeMap<String, String>> {
         if key.is_empty() || key.chars().count() > 128 || !is_of_a_tag(key) {
             value.findings().error(
                 value.key_at,
-                format!("`{}` cannot be a tag's key", shown(key)),
+                format!("`{}` is not a valid tag key", shown(key)),
                 HOW,
             );
         } else if reserved || key.starts_with("scimitar:") {
             let whose = if reserved { "AWS's own" } else { "scimitar's own" };
             value.findings().error(
                 value.key_at,
-                format!("`{}` is kept for {whose} tags", shown(key)),
+                format!("`{}` is reserved for {whose} tags", shown(key)),
                 "give the tag another key",
             );
         }
         // An empty value is one.
         let Some(text) = value.as_str().or_else(|| value.string()) else { continue };
         if check_tag_value(text).is_err() {
-            value.refuse(format!("`{}` cannot be a tag's value", shown(key)), HOW);
+            value.refuse(format!("`{}` is not a valid tag value", shown(key)), HOW);
         }
         tags.insert(key.to_owned(), text.to_owned());
     }
     if tags.len() > most {
         value.refuse(
-            format!("`{}` holds {} tags, and there is room for {most}", value.key(), tags.len()),
-            "leave some of them out",
+            format!("`{}` has {} tags; at most {most} are allowed", value.key(), tags.len()),
+            "remove some of them",
         );
     }
     (table.findings().count() == before).then_some(tags)
@@ -348,7 +348,7 @@ fn target(table: &Table<'_>, known: &Known<'_>) -> Option<AwsTarget> {
     let description = table.get("description").and_then(|value| description(&value));
     let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
     let raw = raw.unwrap_or(false);
-    let bare = raw.then_some("take one of the two out");
+    let bare = raw.then_some("remove one of the two");
     let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
     let tags = labels(table, &TAGS, known);
@@ -369,7 +369,7 @@ pub(in crate::sink) fn description(value: &Value<'_>) -> Option<String> {
     if let Err(words) = check_description(text) {
         value.refuse(
             format!("`description` {words}"),
-            "CloudTrail shows it to everybody who may read there: say whose secret it is, no more",
+            "everyone who may read CloudTrail sees it: write whose secret it is and nothing else",
         );
         return None;
     }

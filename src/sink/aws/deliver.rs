@@ -204,8 +204,8 @@ impl AwsSink {
             return Ok(());
         }
         let words = format!(
-            "there is no such secret, and [sinks.{}] says create = false: make it (aws \
-             secretsmanager create-secret --name {}), or take that line out",
+            "there is no such secret, and [sinks.{}] sets create = false: create it (aws \
+             secretsmanager create-secret --name {}), or remove that line",
             self.account.settings.sink, calls.name
         );
         Err(Fault::new(calls.operation, Class::Terminal, Code::Invalid, words))
@@ -282,7 +282,7 @@ impl AwsSink {
             calls.operation,
             Class::Ambiguous,
             Code::Changed,
-            "the write was accepted, but by now another version is current",
+            "the write was accepted, but another version is current now",
         ))
     }
 
@@ -339,8 +339,8 @@ impl AwsSink {
                 calls.operation,
                 Class::Terminal,
                 Code::Invalid,
-                "the marks do not fit into a tag, and the value leaves no room for them; leave \
-                 `payload` and `format` out",
+                "the marks do not fit into a tag, and the value has no room for them; remove \
+                 `payload` and `format`",
             )
         })
     }
@@ -362,8 +362,8 @@ impl AwsSink {
         let content = content.map_err(|problem| failed(problem.to_string()))?;
         if content.len() > LARGEST {
             return Err(failed(format!(
-                "the secret would hold {} bytes, and AWS takes {LARGEST}; move what others keep in \
-                 it elsewhere",
+                "the secret would hold {} bytes, and AWS allows at most {LARGEST}; move other \
+                 content elsewhere",
                 content.len()
             )));
         }
@@ -401,6 +401,6 @@ fn live_at_once(calls: &Calls<'_>) -> Fault {
         calls.operation,
         Class::Terminal,
         Code::Invalid,
-        "nothing can be staged in a secret without a value: its first version is live at once",
+        "a token cannot be staged in a secret without a value: its first version is live immediately",
     )
 }

@@ -121,7 +121,7 @@ pub(super) async fn look(calls: &Calls<'_>) -> Result<Seen, Fault> {
             return Ok(Seen::There(Box::new(there)));
         }
     }
-    Err(unsettled(calls, "the current version moved each time that it was asked for"))
+    Err(unsettled(calls, "the current version changed during every read"))
 }
 
 /// The value that is staged, where there is one beside what readers get.
@@ -168,7 +168,7 @@ pub(super) async fn in_every_region(calls: &Calls<'_>, there: &There) -> Result<
             ..fault
         })?;
         let Some(described) = described else {
-            return Err(lag("is said to be in sync, but is not there".to_owned()));
+            return Err(lag("is reported as in sync, but does not exist".to_owned()));
         };
         let labels = labels(&described);
         let current = labels.get(CURRENT).is_some_and(|versions| versions.contains(&held.id));
@@ -187,21 +187,21 @@ fn usable(calls: &Calls<'_>, described: &DescribeSecretOutput) -> Result<(), Fau
     let service = described.owning_service.as_deref().filter(|service| !service.is_empty());
     if let Some(service) = service {
         return refused(format!(
-            "the secret is managed by {}, which writes it itself; give this delivery another name",
+            "the secret is managed by {}, which writes it; use another name for this delivery",
             quote(service, &[])
         ));
     }
     let kind = described.r#type.as_deref().filter(|kind| !kind.is_empty());
     if let Some(kind) = kind {
         return refused(format!(
-            "the secret is a managed external one of type {}, which AWS writes itself; give this \
-             delivery another name",
+            "the secret is a managed external one of type {}, which AWS writes; use another name \
+             for this delivery",
             quote(kind, &[])
         ));
     }
     if described.rotation_enabled == Some(true) {
         return refused(format!(
-            "AWS rotates this secret by itself, and two rotators would undo each other's work: \
+            "AWS rotates this secret automatically, and two rotators would overwrite each other; turn off AWS's rotation: \
              aws secretsmanager cancel-rotate-secret --secret-id {name}"
         ));
     }
@@ -209,7 +209,7 @@ fn usable(calls: &Calls<'_>, described: &DescribeSecretOutput) -> Result<(), Fau
     let here = calls.account.settings.account.region.as_str();
     if let Some(home) = home.filter(|home| *home != here) {
         return refused(format!(
-            "the secret in {here} is a replica of the one in {home}, and only that can be written: \
+            "the secret in {here} is a replica of the one in {home}, and only the primary can be written: \
              region = \"{home}\""
         ));
     }
@@ -221,8 +221,8 @@ fn deleted(calls: &Calls<'_>, current: Option<String>, arn: Option<String>) -> R
         return Ok(Seen::Deleted { current, arn });
     }
     let words = format!(
-        "the secret is scheduled for deletion; if it is still wanted, call it off (aws \
-         secretsmanager restore-secret --secret-id {}), or let scimitar do that: restore = true in \
+        "the secret is scheduled for deletion; if it is still needed, cancel the deletion (aws \
+         secretsmanager restore-secret --secret-id {}), or let Scimitar do so: restore = true in \
          [sinks.{}]",
         calls.name, calls.account.settings.sink
     );

@@ -41,7 +41,7 @@ impl AwsSink {
             }
             calls.label(label, Some(version), None, Effect::None).await.map_err(|refused| {
                 if refused.is_refusal() {
-                    let words = "the label moved away in between; it is looked at again";
+                    let words = "the label moved in the meantime; Scimitar reads it again";
                     Fault::new(calls.operation, Class::Transient, Code::Changed, words)
                 } else {
                     refused.fault

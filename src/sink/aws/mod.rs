@@ -158,33 +158,34 @@ impl AwsSink {
         match seen {
             Seen::Absent if settings.account.create => {
                 words.push(format!(
-                    "{place} is not there yet, and AWS has no dry run of CreateSecret: that it may \
-                     be made, and its values tagged, encrypted, put, read and moved, cannot be shown \
-                     before the first token is delivered; \
-                     docs/aws-secrets-manager.md lists the rights"
+                    "{place} does not exist yet, and AWS has no dry run of CreateSecret: the \
+                     permissions to create it and to tag, encrypt, put, read and move its values \
+                     cannot be checked before the first delivery; `scimitar permissions` prints \
+                     them"
                 ));
                 if ends_as_an_arn_does(&self.checked.name) {
                     words.push(
-                        "its name ends in a hyphen and six characters, as AWS ends its ARNs: a look-up \
-                         by a part of its ARN may find another secret; use the whole ARN there, or \
-                         choose another name before the secret is created"
+                        "its name ends in a hyphen and six characters, as AWS ends its ARNs: a \
+                         reader that asks for it by a part of its ARN may get another secret; let \
+                         readers use the whole ARN, or choose another name before the secret is \
+                         created"
                             .to_owned(),
                     );
                 }
             }
             Seen::Deleted { .. } => words.push(format!(
-                "{place} is scheduled for deletion and will be restored (restore = true); that this \
-                 and the write after it are allowed cannot be shown beforehand"
+                "{place} is scheduled for deletion and will be restored (restore = true); the \
+                 permissions to restore and write it cannot be checked beforehand"
             )),
             Seen::There(there) if there.current.is_none() => words.push(format!(
-                "{place} has no value yet: its first one is live at once, so that it may be put \
-                 there cannot be shown beforehand"
+                "{place} has no value yet: its first one is live immediately, so the permission to \
+                 write it cannot be checked beforehand"
             )),
             Seen::Absent | Seen::There(_) => {}
         }
         if container.is_none() {
             words.push(format!(
-                "STS refused to say which account the credentials of [sinks.{}] belong to \
+                "STS did not return which account the credentials of [sinks.{}] belong to \
                  (sts:GetCallerIdentity, which the policy of a VPC endpoint can deny); until {place} \
                  exists, credentials of another account would not be noticed",
                 settings.sink
@@ -267,7 +268,7 @@ impl Sink for AwsSink {
     }
 
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {
-        let operation = self.operation("prove the right to write");
+        let operation = self.operation("check the permission to write");
         let calls = self.calls(&operation).await?;
         let seen = self.look_again(&calls, seen.container.as_ref()).await?;
         self.prove(&calls, &seen).await
@@ -288,7 +289,7 @@ impl Sink for AwsSink {
     /// # If the answer is lost
     /// It is asked for again; a label that is off is not taken off once more.
     async fn forget(&self, id: &TokenId, earlier: Option<&Version>) -> Result<(), Fault> {
-        let operation = self.operation("forget an older token in");
+        let operation = self.operation("remove a previous token from");
         let calls = self.calls(&operation).await?;
         self.forget_in(&calls, id, earlier).await
     }
@@ -362,7 +363,7 @@ impl Sink for AwsSink {
         match done.map_err(|refused| refused.fault) {
             Ok(()) => Ok(Vec::new()),
             Err(fault) if fault.code == Code::Forbidden => Ok(vec![format!(
-                "{}: its tags may not be written, which `tags` in the delivery asks for: {}",
+                "{}: `tags` in the delivery needs the permission to write tags, which is missing: {}",
                 self.checked.place.location, fault.detail
             )]),
             Err(fault) => Err(fault),
@@ -373,7 +374,7 @@ impl Sink for AwsSink {
 /// Refuses what is in something else than when it was read, in words.
 fn still_in(read_in: Option<&Container>, now: Option<&Container>) -> Result<(), (Code, String)> {
     let Some(read) = read_in else { return Ok(()) };
-    let untold = "STS now refuses to say which account the credentials are of";
+    let untold = "STS no longer returns which account the credentials belong to";
     let code = if now.is_some() { Code::PlaceChanged } else { Code::Changed };
     let moved = elsewhere_now(read, now, "the credentials now lead to", untold);
     moved.map_or(Ok(()), |words| Err((code, words)))

@@ -76,9 +76,9 @@ pub struct AccountSettings {
     pub sink: SinkName,
     /// What is as it was configured.
     pub account: Account,
-    /// Where Secrets Manager is reached, when not where the region says.
+    /// The address of Secrets Manager, if not that of the region.
     pub endpoint: Option<Endpoint>,
-    /// Where STS is reached, when not where the region says.
+    /// The address of STS, if not that of the region.
     pub sts_endpoint: Option<Endpoint>,
     /// Whose credentials are used.
     pub origin: Origin,
@@ -175,7 +175,7 @@ pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
         return Err("must have 1 to 512 characters");
     }
     if name.starts_with("arn:") {
-        return Err("is an ARN; write the secret's name, the account is the credentials'");
+        return Err("is an ARN; write the secret's name (the account is that of the credentials)");
     }
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+=.@-".contains(&b)) {
         return Err("may hold letters, digits and / _ + = . @ - only");
@@ -189,10 +189,10 @@ pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
 /// In words that fit behind the key.
 pub(super) fn check_tag_key(key: &str) -> Result<(), &'static str> {
     if !(1..=128).contains(&key.chars().count()) || !is_of_a_tag(key) {
-        return Err("cannot be a tag's key: 1 to 128 letters, digits, spaces and _ . : / = + - @");
+        return Err("is not a valid tag key: 1 to 128 letters, digits, spaces and _ . : / = + - @");
     }
     let reserved = key.to_ascii_lowercase().starts_with("aws:");
-    if reserved { Err("is kept for AWS's own tags") } else { Ok(()) }
+    if reserved { Err("is reserved for AWS's own tags") } else { Ok(()) }
 }
 
 /// Why a text cannot be the value of a tag.
@@ -201,7 +201,9 @@ pub(super) fn check_tag_key(key: &str) -> Result<(), &'static str> {
 /// In words that fit behind the value.
 pub(super) fn check_tag_value(value: &str) -> Result<(), &'static str> {
     if value.chars().count() > 256 || !is_of_a_tag(value) {
-        return Err("cannot be a tag's: up to 256 letters, digits, spaces and _ . : / = + - @");
+        return Err(
+            "is not a valid tag value: up to 256 letters, digits, spaces and _ . : / = + - @",
+        );
     }
     Ok(())
 }
@@ -235,7 +237,7 @@ impl AwsTarget {
         let target: Self = remembered(place)?;
         if PlaceKey::new(KIND, &account.location(&target.name)) != place.key {
             let words =
-                format!("is in another account or region than [sinks.{}] names today", place.sink);
+                format!("is in another account or region than [sinks.{}] names now", place.sink);
             return Err(not_remembered(place, &words));
         }
         Ok(target)

@@ -33,7 +33,7 @@ pub(super) const STORE: StoreWord =
 fn check(location: &str) -> Result<(), String> {
     let (name, key) = split(location);
     if key == Some("") {
-        return Err("has no key behind its hash".to_owned());
+        return Err("has no key after the `#`".to_owned());
     }
     check_name(name).map_err(str::to_owned)
 }
@@ -86,7 +86,7 @@ impl SecretStore for AwsStore {
         };
         let text = text.ok_or_else(|| {
             missing(match key {
-                Some(_) => "the secret is no JSON object with a text under that key",
+                Some(_) => "the secret is not a JSON object with a string under that key",
                 None => "the secret is binary",
             })
         })?;

@@ -44,7 +44,7 @@ pub(super) async fn look_in(calls: &Calls<'_>) -> Result<(Seen, Option<Container
         }
         // It is not known which of the two were used.
     }
-    Err(unsettled(calls, "the credentials changed each time that the secret was asked for"))
+    Err(unsettled(calls, "the credentials changed during every read of the secret"))
 }
 
 /// What a parameter is in, by its ARN (AWS's list of resource types of Systems Manager).
@@ -115,7 +115,7 @@ impl AwsAccount {
             Ok(identity) => {
                 let account = identity.account().filter(|account| !account.is_empty());
                 let Some(account) = account else {
-                    let words = "its answer names no account";
+                    let words = "the answer names no account";
                     return Err(Fault::new(operation, Class::Transient, Code::Unreadable, words));
                 };
                 let partition = partition_in(identity.arn().unwrap_or_default(), region);
@@ -134,11 +134,11 @@ fn unsaid(seen: &Seen, fault: Fault) -> Fault {
     let (seen, way_out) = match seen {
         Seen::Absent => ("there is no such secret", ", or create the secret yourself"),
         Seen::Deleted { .. } => ("the secret is scheduled for deletion and has no ARN", ""),
-        Seen::There(_) => ("the secret has no ARN that says its account", ""),
+        Seen::There(_) => ("the secret has no ARN that names its account", ""),
     };
     let detail = format!(
         "{seen}, but STS could not be asked which account these credentials belong to: {}; set \
-         `sts_endpoint_url` so that STS can be reached{way_out}",
+         `sts_endpoint_url` to an address where STS is reachable{way_out}",
         fault.detail
     );
     Fault { detail, ..fault }

@@ -67,8 +67,8 @@ pub(super) fn refused(operation: &str, reply: &Reply, effect: Effect, hidden: &[
 
 /// That the name is taken by a secret which was deleted.
 pub(super) const DELETED: &str = "a secret of this name was deleted and can still be recovered, so the name is taken. Recover it: az \
-     keyvault secret recover --vault-name VAULT --name NAME; or wait until its retention is over; or, if nobody \
-     needs it, purge it: az keyvault secret purge. Scimitar does none of these";
+     keyvault secret recover --vault-name VAULT --name NAME; or wait until its retention ends; or, if nobody needs \
+     it, purge it: az keyvault secret purge. Scimitar does none of these";
 
 /// An answer of the service (its documentation "REST API error codes").
 fn own(
@@ -88,20 +88,18 @@ fn own(
             (Class::Terminal, Code::Invalid, DELETED.to_owned())
         }
         // It is being deleted, recovered or written by somebody else, which ends soon.
-        (409, _) => (Class::Transient, Code::Unavailable, with("; it is tried again")),
+        (409, _) => (Class::Transient, Code::Unavailable, with("; Scimitar tries again")),
         (401, _) => (
             Class::Terminal,
             Code::Unauthorized,
             with(
-                "; the access token is not accepted, though a new one was just asked for: is the vault in the \
-                 tenant that is logged in to?",
+                "; the access token is not accepted, although it is new: check that the vault is in the tenant that \
+                 Scimitar logs in to",
             ),
         ),
-        (403, "ForbiddenByFirewall" | "ForbiddenByConnection") => (
-            Class::Terminal,
-            Code::Forbidden,
-            with("; the vault's firewall does not let this machine in"),
-        ),
+        (403, "ForbiddenByFirewall" | "ForbiddenByConnection") => {
+            (Class::Terminal, Code::Forbidden, with("; the vault's firewall blocks this machine"))
+        }
         (403, _) => (
             Class::Terminal,
             Code::Forbidden,
@@ -117,8 +115,8 @@ fn own(
 fn foreign(reply: &Reply, effect: Effect) -> (Class, Code, String) {
     let status = reply.status;
     let words = format!(
-        "answered {status} without Key Vault's own words: something in front of it answered, which says \
-         nothing of the secret"
+        "answered {status} without a Key Vault error: a proxy or load balancer answered, so nothing \
+         is known about the secret"
     );
     match status {
         429 => (Class::Transient, Code::Throttled, words),

@@ -140,7 +140,7 @@ impl Calls<'_> {
             Err(refused) if refused.is("BadParameter") => Ok(()),
             Err(refused) => Err(refused.fault),
             Ok(_) => {
-                let words = "a request without a value was accepted, and was not to be; look at the secret's \
+                let words = "a request without a value was accepted, although it should have been rejected; check the secret's \
                              newest version";
                 Err(Fault::new(self.operation, Class::Terminal, Code::Unreadable, words))
             }

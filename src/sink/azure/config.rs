@@ -162,7 +162,7 @@ pub(super) fn sink(
     if cloud(&vault).is_none() && authority.is_none() {
         table.findings().error(
             table.at(),
-            format!("the host of {}'s `vault` is of no cloud that is known", table.name()),
+            format!("the host of {}'s `vault` belongs to no known cloud", table.name()),
             "correct it, or write authority = \"https://…\" beside it",
         );
     }
@@ -180,7 +180,7 @@ fn target(table: &Table<'_>, known: &Known<'_>) -> Option<AzureTarget> {
         table.require("secret_name", "\"scim-initech\"").and_then(|value| name(&value));
     let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
     let raw = raw.unwrap_or(false);
-    let bare = raw.then_some("take one of the two out");
+    let bare = raw.then_some("remove one of the two");
     let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
     let tags = labels(table, &TAGS, known);

@@ -110,8 +110,8 @@ impl AzureSink {
         let held = calls.get().await?;
         let place = &self.checked.place.location;
         *self.caveat.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!(
-            "{place}: Key Vault has no compare-and-set; a write of somebody else at the same moment is \
-             overwritten, or noticed only after it: let Scimitar be the only writer"
+            "{place}: Key Vault has no compare-and-set; a write by somebody else at the same moment is \
+             overwritten, or detected only afterwards: let Scimitar be the only writer"
         ));
         Ok(held)
     }
@@ -128,7 +128,7 @@ impl AzureSink {
         match held {
             Held::Absent => Loss::Nothing,
             Held::Disabled => Loss::Unparsed(
-                "its newest version is disabled, so that nobody can see what it holds".to_owned(),
+                "its newest version is disabled, so its content cannot be read".to_owned(),
             ),
             Held::There(there) => self.checked.form.loss(&there.version, &self.understand(held)),
         }
@@ -163,8 +163,8 @@ impl AzureSink {
             let change = tags::announcing(&Tags::new(), &delivery.marks, &value, None);
             let put = change.map(|change| change.put).filter(|_| all.len() < MOST_TAGS);
             let put = put.ok_or_else(|| {
-                let words = "the marks do not fit into a tag, or it has 15 tags already, and the value leaves \
-                             no room for them; leave `payload` and `format` out";
+                let words = "the marks do not fit into a tag, or it has 15 tags already, and the value has \
+                             no room for them; remove `payload` and `format`";
                 invalid(operation, words.to_owned())
             })?;
             all.extend(put);
@@ -177,8 +177,8 @@ impl AzureSink {
         let bytes = composed.map_err(|error| invalid(operation, error.to_string()))?;
         if bytes.len() > LARGEST {
             let words = format!(
-                "its value would have {} bytes, and a secret holds at most {LARGEST}: leave fields out by \
-                 `payload`, or move what others keep in it elsewhere",
+                "its value would have {} bytes, and a secret holds at most {LARGEST}: leave out fields with \
+                 `payload`, or move other content elsewhere",
                 bytes.len()
             );
             return Err(invalid(operation, words));
@@ -215,8 +215,8 @@ impl AzureSink {
         }
         let untagged = if all.len() > MOST_TAGS {
             let words = format!(
-                "it would have {} tags with those of the delivery, and a secret has at most {MOST_TAGS}: take \
-                 some away",
+                "it would have {} tags with those of the delivery, and a secret has at most {MOST_TAGS}: remove \
+                 some",
                 all.len()
             );
             Fault::new(calls.operation, Class::Terminal, Code::Invalid, words)
@@ -262,7 +262,7 @@ impl AzureSink {
                 Err(changed(calls.operation))
             }
             Held::There(_) | Held::Absent | Held::Disabled => {
-                let words = "what was written is not what readers get yet";
+                let words = "readers do not get the written value yet";
                 Err(Fault::new(calls.operation, Class::Ambiguous, Code::Changed, words))
             }
         }
@@ -309,7 +309,7 @@ impl Sink for AzureSink {
 
     /// Asks for a write that is refused in one way to who may write, and in another to who may not.
     async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
-        let operation = self.operation("prove the right to write");
+        let operation = self.operation("check the permission to write");
         let calls = self.calls(&operation);
         let held = self.look(&calls).await?;
         self.may_write(&calls, &held).await?;
@@ -321,15 +321,15 @@ impl Sink for AzureSink {
         if mode == Mode::Observe {
             return Ok(Vec::new());
         }
-        let operation = self.operation("ask for the rights on");
+        let operation = self.operation("ask for the permissions on");
         let calls = self.calls(&operation);
         match calls.disable(NO_VERSION).await {
             Ok(()) => Ok(Vec::new()),
             Err(fault) if fault.code == Code::Forbidden => {
                 let place = &self.checked.place.location;
                 Ok(vec![format!(
-                    "{place}: {} is not granted on it; without it a version with a revoked token stays \
-                     readable",
+                    "{place}: {} is not granted on it, so versions with revoked tokens remain \
+                     readable: grant it (`scimitar permissions` prints the role)",
                     rights::UPDATE
                 )])
             }
@@ -345,7 +345,7 @@ impl Sink for AzureSink {
     async fn forget(&self, _id: &TokenId, earlier: Option<&Version>) -> Result<(), Fault> {
         let known = earlier.filter(|earlier| earlier.is_of_something() && earlier.0 != DISABLED);
         let Some(known) = known else { return Ok(()) };
-        let operation = self.operation("forget an older token in");
+        let operation = self.operation("remove a previous token from");
         let calls = self.calls(&operation);
         match calls.get().await? {
             Held::There(there) if there.version.id != known.0 => calls.disable(&known.0).await,

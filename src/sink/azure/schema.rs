@@ -18,8 +18,8 @@ const SECRET: &str = r"^[0-9A-Za-z-]{1,127}$";
 /// `[sinks.NAME]`.
 pub(super) fn sink() -> Value {
     const WHICH: &str = "The vault's URI.";
-    const AUTHORITY: &str = "Where log-ins are. Default: where the cloud has them that the vault's host is \
-                             of.";
+    const AUTHORITY: &str = "The log-in address. Default: that of the cloud that the vault belongs \
+                             to.";
     table("Secrets in Azure Key Vault.")
         .tag("type", "azure_key_vault")
         .must("vault", guarded_url(WHICH, "https://acme-scim.vault.azure.net"))
@@ -30,7 +30,7 @@ pub(super) fn sink() -> Value {
 }
 
 fn tags() -> Value {
-    const ABOUT: &str = "Tags that each version is written with, beside those of others.";
+    const ABOUT: &str = "Tags that each version is written with, in addition to those of others.";
     let mut tags = labels_schema(ABOUT, r"^.{1,256}$", ("expires-at", "{{ expires_at }}"));
     tags["maxProperties"] = json!(14);
     tags
@@ -39,8 +39,8 @@ fn tags() -> Value {
 /// An entry of `deliver_to`.
 pub(super) fn target() -> Value {
     const FORMAT: &str = "One object, or the token alone as plain text. Default: \"json\".";
-    const OVERWRITE: &str = "Whether what others put there, and what cannot be read as such an object, \
-                             may be lost. Default: false, it is refused.";
+    const OVERWRITE: &str = "Whether existing content of others, or content that is not such an object, may \
+                             be overwritten. Default: false, the delivery is refused.";
     table("A secret in Azure Key Vault.")
         .must("sink", sink_schema())
         .must("secret_name", fitting("The secret's name.", SECRET, "scim-initech"))

@@ -32,11 +32,11 @@ pub(super) static TAGS: Limits = Limits {
     reserved: &[],
     check_key: |key| match is_of_a_tag(key) {
         true => Ok(()),
-        false => Err("cannot be a tag's name: 1 to 256 characters without a line break"),
+        false => Err("is not a valid tag name: 1 to 256 characters without a line break"),
     },
     check_value: |value| match is_of_a_tag(value) {
         true => Ok(()),
-        false => Err("cannot be a tag's: up to 256 characters without a line break"),
+        false => Err("is not a valid tag value: up to 256 characters without a line break"),
     },
     way_out: "shorten it, as in {{ scopes[:256] }}",
 };
@@ -151,7 +151,7 @@ impl AzureTarget {
     pub(super) fn remembered(settings: &VaultSettings, place: &Place) -> Result<Self, Fault> {
         let target: Self = remembered(place)?;
         if PlaceKey::new(KIND.places, &settings.location(&target.secret_name)) != place.key {
-            let words = format!("is in another vault than [sinks.{}] names today", place.sink);
+            let words = format!("is in another vault than [sinks.{}] names now", place.sink);
             return Err(not_remembered(place, &words));
         }
         Ok(target)

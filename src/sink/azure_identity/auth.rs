@@ -166,8 +166,9 @@ impl Auth {
         };
         let var = |name: &str| env.var(name).and_then(|text| text.into_string().ok());
         let said = |own: Option<String>, name: &str| {
-            own.or_else(|| var(name).filter(|text| !text.is_empty()))
-                .ok_or_else(|| format!("`auth` says nothing in place of {name}, which is not set"))
+            own.or_else(|| var(name).filter(|text| !text.is_empty())).ok_or_else(|| {
+                format!("{name} is not set, and `auth` does not say what to use instead")
+            })
         };
         let own = file.as_ref().map(|path| path.display().to_string());
         Ok(Identity::Federated {
@@ -183,6 +184,6 @@ fn metadata(parts: &Parts) -> Result<Endpoint, BuildError> {
     let told = parts.env.var(METADATA_HOST).and_then(|text| text.into_string().ok());
     let told = told.filter(|text| !text.is_empty()).unwrap_or_else(|| METADATA.to_owned());
     let failed = |words: String| BuildError::new(format!("{METADATA_HOST}: {words}"));
-    let url = Url::parse(&told).map_err(|_| failed("it is no URL".to_owned()))?;
+    let url = Url::parse(&told).map_err(|_| failed("it is not a URL".to_owned()))?;
     Endpoint::of_this_host(url).map_err(|error| failed(error.to_string()))
 }

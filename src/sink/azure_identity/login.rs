@@ -173,7 +173,7 @@ impl Login {
         let header = Header { x5t_s256: Some(thumbprint), ..Header::new(Algorithm::PS256) };
         let assertion = Assertion { header, key, client, audience: to.url().as_str() };
         let signed = assertion.signed(self.clock.now(), &*self.entropy);
-        signed.ok_or_else(|| "its key does not sign".to_owned())
+        signed.ok_or_else(|| "its key cannot sign".to_owned())
     }
 
     /// What the machine's host says of its identity (Microsoft's documentation "How to use managed
@@ -233,7 +233,7 @@ pub(super) fn certificate(pem: &Secret) -> Result<(String, EncodingKey), String>
         .ok_or("it holds no private key in PEM (-----BEGIN PRIVATE KEY-----)")?;
     // The library's own words may quote what it could not read.
     let key = EncodingKey::from_rsa_pem(key.as_bytes())
-        .map_err(|_| "its private key is no RSA key of at least 2048 bits")?;
+        .map_err(|_| "its private key is not an RSA key of at least 2048 bits")?;
     Ok((thumbprint, key))
 }
 
@@ -265,9 +265,9 @@ fn refused(to: &Endpoint, reply: &Reply, hidden: &[&str]) -> Fault {
         400 | 401 | 403 if said.is_some() => (
             Class::Terminal,
             Code::Unauthorized,
-            "; compare tenant, client_id and what they are proven by with the application in Microsoft Entra",
+            "; compare tenant, client_id and the credential with the application in Microsoft Entra",
         ),
-        300..=399 => (Class::Terminal, Code::Invalid, "a redirect, which is never followed"),
+        300..=399 => (Class::Terminal, Code::Invalid, "a redirect, which Scimitar never follows"),
         400..=499 => (Class::Transient, Code::Unreadable, ""),
         _ => (Class::Transient, Code::Unavailable, ""),
     };
@@ -293,7 +293,7 @@ mod tests {
             ("canary".to_owned(), "holds no certificate"),
             (block("CERTIFICATE", "can*ary"), "is not in base64"),
             (block("CERTIFICATE", "AAAA"), "holds no private key"),
-            (block("CERTIFICATE", "AAAA") + &block("PRIVATE KEY", "canary"), "no RSA key"),
+            (block("CERTIFICATE", "AAAA") + &block("PRIVATE KEY", "canary"), "not an RSA key"),
         ] {
             let refused = certificate(&Secret::new(pem)).err().unwrap();
             assert!(refused.contains(words) && !refused.contains("canary"), "{refused}");

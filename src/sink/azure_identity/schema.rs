@@ -8,8 +8,7 @@ const WORD: &str = r"^[A-Za-z0-9._-]+$";
 
 pub(in crate::sink) fn auth() -> Value {
     const CERTIFICATE: &str = "The certificate and its private key, in PEM; by reference only.";
-    const ASSIGNED: &str =
-        "The client ID of a user-assigned identity. Default: the only one that there is.";
+    const ASSIGNED: &str = "The client ID of a user-assigned identity. Default: the only one.";
     let tenant = || fitting("The tenant's ID or domain.", WORD, "acme.onmicrosoft.com");
     let client = || fitting("The application's client ID.", WORD, "client");
     let method = |name: &'static str, about| table(about).tag("method", name);

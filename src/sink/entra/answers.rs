@@ -31,8 +31,8 @@ pub(super) fn refused(operation: &str, reply: &Reply, effect: Effect, hidden: &[
             _ => (effect.lost(), Code::Unavailable),
         };
         let words = format!(
-            "answered {status} without Graph's own words: something in front of it answered, which says \
-             nothing of the application"
+            "answered {status} without a Graph error: a proxy or load balancer answered, so nothing \
+             is known about the application"
         );
         return Fault::new(operation, class, code, words).retry_after(reply.retry_after());
     };
@@ -46,16 +46,16 @@ pub(super) fn refused(operation: &str, reply: &Reply, effect: Effect, hidden: &[
             Class::Terminal,
             Code::Unauthorized,
             with(
-                "; the access token is not accepted, though a new one was just asked for. Of an \
-                 application that was just made that can last for minutes",
+                "; the access token is not accepted, although it is new. For a new application \
+                 this can take some minutes",
             ),
         ),
         403 => (
             Class::Terminal,
             Code::Forbidden,
             with(
-                "; `scimitar permissions` prints what is needed. What was just granted takes minutes \
-                 to be in force",
+                "; `scimitar permissions` prints what is needed. A new grant takes some minutes \
+                 to take effect",
             ),
         ),
         404 => (
@@ -66,7 +66,7 @@ pub(super) fn refused(operation: &str, reply: &Reply, effect: Effect, hidden: &[
                  Properties, Object ID), not the application's client id",
             ),
         ),
-        409 | 423 => (Class::Transient, Code::Unavailable, with("; it is tried again")),
+        409 | 423 => (Class::Transient, Code::Unavailable, with("; Scimitar tries again")),
         429 => (Class::Transient, Code::Throttled, with("")),
         500..=599 => (effect.lost(), Code::Unavailable, with("")),
         _ => (Class::Terminal, Code::Invalid, with("")),
@@ -93,8 +93,9 @@ pub(super) fn not_valid(operation: &str, reply: &Reply, hidden: &[&str]) -> Faul
             class: Class::Terminal,
             code: Code::Unauthorized,
             detail: format!(
-                "Entra does not reach the SCIM endpoint with the new token, so nothing was changed there: it \
-                 {}; compare `append` and the addresses that may reach the SCIM endpoint",
+                "Entra could not log in to the SCIM endpoint with the new token, so nothing was \
+                 changed: it {}; check `append`, and whether the SCIM endpoint can be reached from \
+                 Entra",
                 refused.detail
             ),
             ..refused

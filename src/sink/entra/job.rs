@@ -5,9 +5,10 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 
 use crate::{
-    clock::{Timestamp, parse_timestamp, rfc3339},
+    clock::{Timestamp, parse_timestamp},
     http::quote,
     rotation::uptake::Account,
+    words::date,
 };
 
 /// One job.
@@ -98,8 +99,8 @@ impl Job {
             return Account::Uses;
         }
         if self.is_paused() {
-            let words = "the provisioning job is paused: nobody is provisioned until an administrator \
-                         starts it";
+            let words = "the provisioning job is paused: no users are provisioned until an \
+                         administrator starts it";
             return Account::Waits(words.to_owned());
         }
         let failed = status.last_execution.as_ref().filter(|last| {
@@ -108,7 +109,7 @@ impl Job {
         });
         let last = succeeded.map_or_else(
             || "none has succeeded yet".to_owned(),
-            |began| format!("the last that succeeded began at {}", rfc3339(began)),
+            |began| format!("the last that succeeded began at {}", date(began)),
         );
         Account::Waits(match failed {
             Some(failed) => format!(
@@ -116,8 +117,8 @@ impl Job {
                 reason(failed.error.as_ref())
             ),
             None => format!(
-                "no provisioning cycle has begun since it was given the token and succeeded; {last}; \
-                 cycles come every 20 to 40 minutes"
+                "no provisioning cycle has succeeded since it received the token; {last}; cycles run every \
+                 20 to 40 minutes"
             ),
         })
     }
@@ -126,13 +127,17 @@ impl Job {
 fn quarantined(quarantine: Option<&Quarantine>) -> String {
     let text = |text: Option<&String>| text.map(|text| quote(text, &[]));
     let reason = text(quarantine.and_then(|it| it.reason.as_ref()));
-    let since = text(quarantine.and_then(|it| it.current_began.as_ref()));
-    let next = text(quarantine.and_then(|it| it.next_attempt.as_ref()));
+    let time = |told: Option<&String>| {
+        let at = told.and_then(|told| parse_timestamp(told)).map(date);
+        at.or_else(|| text(told))
+    };
+    let since = time(quarantine.and_then(|it| it.current_began.as_ref()));
+    let next = time(quarantine.and_then(|it| it.next_attempt.as_ref()));
     let part = |before: &str, text: Option<String>| {
         text.map_or_else(String::new, |text| format!("{before}{text}"))
     };
     format!(
-        "the provisioning job is in quarantine{}{}{}: nobody is provisioned and leavers keep their access",
+        "the provisioning job is in quarantine{}{}{}: no users are provisioned, and leavers keep their access",
         part(" since ", since),
         part(", reason ", reason),
         part(", its next attempt is at ", next),
@@ -203,7 +208,7 @@ mod tests {
                             "nextAttempt": "2026-11-22T12:00:00Z" },
         });
         let Account::Stopped(words) = job(&status).account(given) else { panic!() };
-        assert!(words.contains("since 2026-11-22T06:00:00Z, reason EncounteredQ"), "{words}");
+        assert!(words.contains("since 2026-11-22 06:00 UTC, reason EncounteredQ"), "{words}");
         assert!(job(&json!({ "code": "quarantine" })).is_in_quarantine());
     }
 }

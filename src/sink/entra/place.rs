@@ -77,9 +77,9 @@ impl EntraSink {
                 Class::Terminal,
                 Code::Invalid,
                 format!(
-                    "the application has another secret credential, {}, whose value Graph does not show, and \
-                     a write might lose it: nothing was changed. Remove it in Entra, or put tokens there by \
-                     a hand-off",
+                    "the application has another secret credential, {}, whose value Graph does not show; a \
+                     write might destroy it, so nothing was changed. Remove it in Entra, or use a hand-off for \
+                     this application",
                     crate::http::quote(&masked.key, &[])
                 ),
             )),
@@ -112,20 +112,20 @@ impl Sink for EntraSink {
     /// That the job and its credentials can be seen, and that no other secret would be lost. Whether they may
     /// be written is not said without a write.
     async fn prove_writable(&self, _: &Reading) -> Result<(), Fault> {
-        let operation = self.operation("prove the right to write to");
+        let operation = self.operation("check the permission to write to");
         let calls = self.calls(&operation);
         calls.job().await?;
         self.kept(&operation, calls.credentials().await?).map(|_| ())
     }
 
     async fn missing_rights(&self, mode: Mode) -> Result<Vec<String>, Fault> {
-        let operation = self.operation("ask for the rights to");
+        let operation = self.operation("ask for the permissions to");
         let granted = self.calls(&operation).permissions().await?;
         Ok(granted.and_then(|granted| rights::missing(&granted, mode)).into_iter().collect())
     }
 
     async fn untried_rights(&self) -> Result<Option<String>, Fault> {
-        let operation = self.operation("ask for the rights to");
+        let operation = self.operation("ask for the permissions to");
         let granted = self.calls(&operation).permissions().await?;
         let untried = rights::untried(granted.as_deref());
         Ok(untried.map(|words| format!("{}: {words}", self.place.location)))
@@ -135,7 +135,7 @@ impl Sink for EntraSink {
         let operation = self.operation("ask the provisioning job of");
         let job = self.calls(&operation).job().await?;
         let Some(given) = parse_timestamp(&delivered.0) else {
-            return Ok(Account::Waits("when it was given the token is not known".to_owned()));
+            return Ok(Account::Waits("it is not known when it received the token".to_owned()));
         };
         Ok(job.account(given))
     }

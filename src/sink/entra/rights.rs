@@ -52,13 +52,13 @@ pub(super) fn missing(granted: &[String], mode: Mode) -> Option<String> {
 pub(super) fn untried(granted: Option<&[String]>) -> Option<&'static str> {
     match granted {
         None => Some(
-            "whether the log-in may write was not tried: its access token does not show its permissions, and \
-             Graph shows that only by a write",
+            "the permission to write was not checked: the access token does not show its \
+             permissions, and Graph shows it only on a write",
         ),
         Some(granted) if granted.iter().any(|role| role == ALL || role == EVERYTHING) => None,
         Some(_) => Some(
-            "whether the application owns the service principal was not tried: Graph shows that only by a \
-             write",
+            "it was not checked whether the application owns the service principal: Graph shows it only on \
+             a write",
         ),
     }
 }

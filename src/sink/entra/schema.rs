@@ -16,8 +16,8 @@ const QUERY: &str = r"^\?[!-~]+$";
 /// `[sinks.NAME]`.
 pub(super) fn sink() -> Value {
     const CLOUD: &str = "Which cloud the tenant is in. Default: \"global\".";
-    const GRAPH: &str = "Where Microsoft Graph is reached. Default: where the cloud has it.";
-    const AUTHORITY: &str = "Where log-ins are. Default: where the cloud has them.";
+    const GRAPH: &str = "The address of Microsoft Graph. Default: that of the cloud.";
+    const AUTHORITY: &str = "The log-in address. Default: that of the cloud.";
     let clouds = ["global", "us_government", "us_government_dod", "china"];
     table("Provisioning jobs of Microsoft Entra ID.")
         .tag("type", "entra")
@@ -35,7 +35,7 @@ pub(super) fn target() -> Value {
     const JOB: &str =
         "The ID of its provisioning job. Default: the only one, or the only one of `template`.";
     const TEMPLATE: &str = "The template ID of that job.";
-    const APPEND: &str = "What follows the SCIM endpoint in the address that the job is given.";
+    const APPEND: &str = "What is appended to the SCIM endpoint in the job's address.";
     table("The credentials of a provisioning job.")
         .must("sink", sink_schema())
         .must("service_principal", fitting(PRINCIPAL, WORD, "00000000-0000-0000-0000-000000000000"))

@@ -124,7 +124,7 @@ fn template(value: &Value<'_>) -> Option<String> {
     if let Err(error) = PlainTemplate::parse(&text, &[TARGET]) {
         value.refuse(
             format!("`command`: {}", error.message),
-            "an argument may use target, connection, token_id and the other fields of the payload but \
+            "an argument may use target, connection, token_id and the other fields of the payload, except \
              the token",
         );
         return None;

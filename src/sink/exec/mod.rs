@@ -94,7 +94,11 @@ impl ExecSink {
             NotRun::Signals(error) => fault(Class::Transient, Code::Io, system_words(&error)),
             NotRun::Unseen => {
                 // It may have read what it was given.
-                fault(Class::Ambiguous, Code::Io, "it ended before it was seen".to_owned())
+                fault(
+                    Class::Ambiguous,
+                    Code::Io,
+                    "it ended before Scimitar could watch it".to_owned(),
+                )
             }
         }
     }
@@ -110,8 +114,8 @@ impl ExecSink {
             }
             Ended::Late(how) => {
                 let words = format!(
-                    "{program} did not end within {} and was ended by {how}; `timeout` of the sink is \
-                     how long it may take",
+                    "{program} did not end within {} and was killed by {how}; `timeout` of the sink sets \
+                     the limit",
                     crate::clock::spelled(self.settings.timeout)
                 );
                 fault(Class::Ambiguous, Code::Timeout, words)
@@ -146,7 +150,7 @@ impl Sink for ExecSink {
     /// That the program is there, and that nobody else could have put another one there. What it would do
     /// only it knows.
     async fn prove_writable(&self, _: &Reading) -> Result<(), Fault> {
-        let operation = self.operation("prove the right to run");
+        let operation = self.operation("check the permission to run");
         let program = &self.settings.program;
         if let Some(found) = child::trust::untrusted(program) {
             return Err(self.not_run(&operation, NotRun::Untrusted(found)));

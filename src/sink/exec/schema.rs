@@ -10,13 +10,13 @@ use crate::{
 /// `[sinks.NAME]`.
 pub(super) fn sink() -> Value {
     const COMMAND: &str = "The program and its arguments: templates over target and the fields of the \
-                           payload but the token. No shell reads it.";
+                           payload, except the token. No shell is involved.";
     const TIMEOUT: &str = "How long it may take, at most 1 min 30 s. Default: 30 s.";
     let argument = json!({ "type": "string" });
     let mut command = list(COMMAND, &argument);
     command["minItems"] = json!(1);
     command["examples"] = json!([["after-rotation", "{{ target }}", "{{ token_id }}"]]);
-    table("A program that is given each token on its standard input.")
+    table("A program that receives each token on its standard input.")
         .tag("type", "exec")
         .must("command", command)
         .may("timeout", by_default("30s", duration(TIMEOUT, "1m")))
@@ -25,8 +25,8 @@ pub(super) fn sink() -> Value {
 
 /// An entry of `deliver_to`.
 pub(super) fn target() -> Value {
-    const TARGET: &str = "What tells this place from the program's other ones; {{ target }} in its \
-                          arguments.";
+    const TARGET: &str = "A name that tells this target apart from the program's other targets; {{ \
+                          target }} in its arguments.";
     const FORMAT: &str = "The token alone, or one JSON object. Default: \"raw\".";
     table("A program.")
         .must("sink", sink_schema())

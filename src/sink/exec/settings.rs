@@ -94,7 +94,7 @@ impl ExecTarget {
         let target: Self = remembered(place)?;
         let location = location(&settings.program, &target.target);
         if PlaceKey::new(KIND, &location) != place.key {
-            let words = format!("is of another program than [sinks.{}] runs today", place.sink);
+            let words = format!("is of another program than [sinks.{}] runs now", place.sink);
             return Err(not_remembered(place, &words));
         }
         Ok(target)

@@ -15,20 +15,18 @@ pub(super) struct Meaning {
 pub(super) fn meaning(status: Option<i32>) -> Meaning {
     let (class, code, words) = match status {
         Some(64) => (Class::Terminal, Code::Invalid, " (EX_USAGE): correct `command`"),
-        Some(65) => {
-            (Class::Terminal, Code::Invalid, " (EX_DATAERR): it does not take what it was given")
-        }
+        Some(65) => (Class::Terminal, Code::Invalid, " (EX_DATAERR): it does not accept its input"),
         Some(66..=68 | 72 | 73) => {
-            (Class::Terminal, Code::Invalid, ": something that it needs is missing")
+            (Class::Terminal, Code::Invalid, ": something it needs is missing")
         }
         Some(69) => {
             (Class::Transient, Code::Unavailable, " (EX_UNAVAILABLE): nothing was delivered")
         }
         Some(75) => (Class::Transient, Code::Unavailable, " (EX_TEMPFAIL): nothing was delivered"),
-        Some(77) => (Class::Terminal, Code::Forbidden, " (EX_NOPERM): it lacks a right"),
+        Some(77) => (Class::Terminal, Code::Forbidden, " (EX_NOPERM): it lacks a permission"),
         Some(78) => (Class::Terminal, Code::Invalid, " (EX_CONFIG): correct its configuration"),
         Some(126 | 127) => {
-            (Class::Terminal, Code::Io, ": a command in it cannot be run, or is not there")
+            (Class::Terminal, Code::Io, ": a command in it cannot be run or does not exist")
         }
         Some(_) | None => {
             (Class::Ambiguous, Code::Unavailable, ": the token may have been delivered")

@@ -20,7 +20,7 @@ pub(super) struct Companion {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Mark {
+pub(super) struct Mark {
     token_id: crate::token::TokenId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous_token_id: Option<crate::token::TokenId>,
@@ -31,7 +31,24 @@ struct Mark {
 }
 
 impl Mark {
-    fn marks(&self) -> Marks {
+    /// The marks of one value.
+    pub(super) fn new(marks: &Marks, value: Digest) -> Self {
+        Self {
+            token_id: marks.token_id.clone(),
+            previous_token_id: marks.previous_token_id.clone(),
+            generation: marks.generation,
+            ledger: marks.ledger.clone(),
+            connection_id: marks.connection_id.clone(),
+            sha256: value,
+        }
+    }
+
+    /// Whether they are those of this value.
+    pub(super) fn is_of(&self, value: &Digest) -> bool {
+        self.sha256 == *value
+    }
+
+    pub(super) fn marks(&self) -> Marks {
         Marks {
             token_id: self.token_id.clone(),
             previous_token_id: self.previous_token_id.clone(),
@@ -50,7 +67,7 @@ impl Companion {
 
     /// The marks of the value with this digest.
     pub(super) fn marks_of(&self, value: &Digest) -> Option<Marks> {
-        self.marks.iter().find(|mark| mark.sha256 == *value).map(Mark::marks)
+        self.marks.iter().find(|mark| mark.is_of(value)).map(Mark::marks)
     }
 
     /// The companion to write before `value` replaces `held`.
@@ -60,14 +77,7 @@ impl Companion {
         let stale = stale(&kept, value.as_str(), held.map(Digest::as_str), MOST);
         let stays = |mark: &&Mark| mark.sha256 != value && !stale.contains(&name(mark));
         let others: Vec<Mark> = self.marks.iter().filter(stays).cloned().collect();
-        let new = Mark {
-            token_id: marks.token_id.clone(),
-            previous_token_id: marks.previous_token_id.clone(),
-            generation: marks.generation,
-            ledger: marks.ledger.clone(),
-            connection_id: marks.connection_id.clone(),
-            sha256: value,
-        };
+        let new = Mark::new(marks, value);
         Self { marks: std::iter::once(new).chain(others).collect() }
     }
 

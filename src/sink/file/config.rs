@@ -84,6 +84,10 @@ impl Service for Files {
         Ok(Arc::new(FileSink::try_new(&self.sink, &self.directory, target.clone())?))
     }
 
+    fn forgets(&self) -> bool {
+        true
+    }
+
     fn reopen(&self, place: &Place) -> Opened {
         Ok(Arc::new(FileSink::reopen(place)?))
     }

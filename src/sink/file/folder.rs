@@ -7,7 +7,7 @@ use std::{
     fs::{File, Metadata},
     io::Read,
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use nix::{
@@ -16,9 +16,10 @@ use nix::{
     sys::stat::{Mode, mkdirat},
     unistd::{Uid, UnlinkatFlags, geteuid, unlinkat},
 };
+use rustix::fs::{CWD, OFlags, ResolveFlags, openat2};
 use zeroize::Zeroizing;
 
-use super::trouble::Trouble;
+use super::{together, together::synced, trouble::Trouble};
 use crate::{
     clock::{Entropy, SystemEntropy},
     error::Class,
@@ -48,9 +49,26 @@ pub(super) enum ResolvedPath {
 }
 
 impl Folder {
-    /// Follows an absolute path, one component at a time. A symbolic link is followed only when
-    /// root or our own user made it: anybody else's could lead anywhere, at any time.
+    /// Follows an absolute path. A symbolic link is followed only when root or our own user made it:
+    /// anybody else's could lead anywhere, at any time.
     pub(super) fn find(path: &Path) -> Result<ResolvedPath, Trouble> {
+        match Self::without_links(path) {
+            Some(folder) => Ok(ResolvedPath::There(folder)),
+            None => Self::step_by_step(path),
+        }
+    }
+
+    /// The folder, if there is no link on the way to it and the kernel can say so (Linux 5.6).
+    fn without_links(path: &Path) -> Option<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mode = rustix::fs::Mode::empty();
+        let dir = openat2(CWD, path, flags, mode, ResolveFlags::NO_SYMLINKS);
+        let dir = dir.ok().filter(|_| path.is_absolute())?;
+        Some(Self { dir: dir.into(), path: path.components().collect() })
+    }
+
+    /// The same, one component at a time.
+    fn step_by_step(path: &Path) -> Result<ResolvedPath, Trouble> {
         let root = || {
             nix::fcntl::open(
                 "/",
@@ -182,11 +200,12 @@ impl Folder {
     /// Makes renames and new names in it durable.
     pub(super) fn sync(&self) -> Result<(), Trouble> {
         let what = format!("sync the directory {}", self.path.display());
-        match self.syncable()?.sync_all() {
+        let (folder, meta) = (self.syncable()?, self.meta()?);
+        together::written((meta.dev(), meta.ino()), || match synced(&folder) {
             // Some file systems have nothing to sync in a directory and say so.
             Err(problem) if problem.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(()),
             other => other.map_err(|problem| Trouble::io(&what, &problem)),
-        }
+        })
     }
 
     /// Its handle for that. Whoever gets it has the right to.
@@ -210,7 +229,7 @@ impl Folder {
             Err(errno) => {
                 return Err(match readlinkat(&self.dir, name) {
                     Ok(target) => Trouble::terminal(format!(
-                        "{} is a symbolic link to {}, and the last component is never followed; \
+                        "{} is a symbolic link to {}, and Scimitar does not follow links there; \
                          name that file itself, or remove the link",
                         path.display(),
                         Path::new(&target).display(),
@@ -222,7 +241,7 @@ impl Folder {
         let meta = file.metadata().map_err(|problem| Trouble::io(&what, &problem))?;
         if !meta.is_file() {
             return Err(Trouble::terminal(format!(
-                "{} is no regular file; name another one, or move that away",
+                "{} is not a regular file; name another one, or move it away",
                 path.display()
             )));
         }
@@ -249,11 +268,9 @@ impl Folder {
 fn components(path: &Path) -> VecDeque<OsString> {
     path.components()
         .filter_map(|component| match component {
-            std::path::Component::Normal(name) => Some(name.to_owned()),
-            std::path::Component::ParentDir => Some(OsString::from("..")),
-            std::path::Component::Prefix(_)
-            | std::path::Component::RootDir
-            | std::path::Component::CurDir => None,
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsString::from("..")),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
         })
         .collect()
 }
@@ -275,7 +292,7 @@ fn distrust(owner: u32, mode: u32, ours: Uid) -> Option<String> {
     }
     if mode & 0o002 != 0 && mode & 0o1000 == 0 {
         return Some(
-            "is writable by every user, who could replace what is in it; take that right away \
+            "is writable by every user, who could replace its content; remove that permission \
              (chmod o-w), set the sticky bit (chmod +t), or name a directory of its own below it"
                 .to_owned(),
         );
@@ -333,6 +350,11 @@ pub(super) mod tests {
         std::os::unix::fs::symlink(dir.path(), dir.path().join("absolute")).unwrap();
         std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
         let direct = folder(&dir.path().join("a/b"));
+        let by_steps = |path: &Path| match Folder::step_by_step(path).unwrap() {
+            ResolvedPath::There(folder) => folder.path,
+            ResolvedPath::Missing(..) => panic!("{} is missing", path.display()),
+        };
+        assert_eq!(direct.path(), by_steps(&dir.path().join("a/b")), "at once or by steps");
         assert!(direct.is_at(&dir.path().join("absolute/a/link")).unwrap());
         assert!(!direct.is_at(dir.path()).unwrap());
         let looping = Folder::find(&dir.path().join("loop/x")).unwrap_err();

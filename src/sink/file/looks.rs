@@ -14,7 +14,7 @@ use nix::{
 };
 use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fremovexattr, fsetxattr};
 
-use super::{folder::Folder, settings::Checked, trouble::Trouble};
+use super::{attribute, folder::Folder, settings::Checked, trouble::Trouble};
 
 /// The mode of a file that takes no other one's place, where TOML names none.
 const PLAIN: u32 = 0o600;
@@ -27,6 +27,9 @@ const USERS: &str = "user.";
 
 /// The longest list of names and the longest value that Linux has.
 const LONGEST: usize = 1 << 16;
+
+/// What most of them fit in.
+const SHORT: usize = 1 << 9;
 
 /// How a file is to be before it holds anything.
 #[derive(Debug)]
@@ -147,16 +150,16 @@ pub(super) fn loses(folder: &Folder, checked: &Checked) -> Result<Option<String>
     let mode = look(&file, checked)?.mode();
     if checked.mode.is_none() && !checked.shared && mode & 0o007 != 0 {
         return Ok(Some(format!(
-            "every user may use {path} (mode {:04o}); the next delivery takes that right away. Set \
-             shared = true to keep it, or give it to a group",
+            "every user may use {path} (mode {:04o}); the next delivery removes that permission. Set shared \
+             = true to keep it, or use a group",
             mode & 0o7777
         )));
     }
     let listed = attributes(&file).is_ok_and(|found| is_listed(&found));
     Ok((checked.mode.is_some() && listed).then(|| {
         format!(
-            "{path} has an access list (ACL), which the next delivery takes away because `mode` is \
-             set; leave `mode` out to keep the list"
+            "{path} has an access list (ACL), which the next delivery removes because `mode` is set; \
+             leave `mode` out to keep the list"
         )
     }))
 }
@@ -177,22 +180,34 @@ fn look(file: &File, checked: &Checked) -> Result<std::fs::Metadata, Trouble> {
 
 /// The attributes that are kept. A file system without any has none.
 fn attributes(file: &File) -> io::Result<Vec<(String, Vec<u8>)>> {
-    let mut bytes = vec![0; LONGEST];
-    let length = match flistxattr(file, &mut bytes[..]) {
-        Ok(length) => length,
+    let list = match answered(|bytes| flistxattr(file, bytes)) {
+        Ok(list) => list,
         Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
         Err(errno) => return Err(errno.into()),
     };
-    let names = bytes.get(..length).unwrap_or_default().split(|byte| *byte == 0);
-    let names = names.filter_map(|name| std::str::from_utf8(name).ok());
+    let names = list.split(|byte| *byte == 0).filter_map(|name| std::str::from_utf8(name).ok());
+    // Our marks are those of the value that goes.
+    let kept =
+        |name: &str| name == ACCESS_LIST || name.starts_with(USERS) && name != attribute::NAME;
     let mut found = Vec::new();
-    for name in names.filter(|name| *name == ACCESS_LIST || name.starts_with(USERS)) {
-        let mut value = vec![0; LONGEST];
-        let length = fgetxattr(file, name, &mut value[..])?;
-        value.truncate(length);
-        found.push((name.to_owned(), value));
+    for name in names.filter(|name| kept(name)) {
+        found.push((name.to_owned(), answered(|bytes| fgetxattr(file, name, bytes))?));
     }
     Ok(found)
+}
+
+/// What is answered, which is short nearly always.
+fn answered(ask: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; SHORT];
+    let length = match ask(&mut bytes) {
+        Err(rustix::io::Errno::RANGE) => {
+            bytes = vec![0; LONGEST];
+            ask(&mut bytes)?
+        }
+        answer => answer?,
+    };
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 /// The numbers of the owner and group that are asked for.
@@ -223,7 +238,7 @@ fn number_of(
     match find(name) {
         Ok(Some(number)) => Ok(number),
         Ok(None) => Err(Trouble::terminal(format!(
-            "there is no {kind} {name:?} on this machine; make it, or name it by number"
+            "there is no {kind} {name:?} on this machine; create it, or use its number"
         ))),
         Err(errno) => Err(Trouble::os(&format!("look up the {kind} {name:?}"), errno)),
     }
@@ -233,7 +248,7 @@ fn not_given(problem: &io::Error) -> Trouble {
     if problem.raw_os_error() == Some(Errno::EPERM as i32) {
         return Trouble::terminal(
             "only root (CAP_CHOWN) may give a file to another owner, and only a member of a group \
-             may give it to that group; let Scimitar run so, or leave owner and group out",
+             may give it to that group; run Scimitar that way, or leave owner and group out",
         );
     }
     Trouble::io("give the file to its owner and group", problem)
@@ -244,7 +259,7 @@ fn not_kept(kind: &str, id: u32, problem: &io::Error) -> Trouble {
     Trouble::terminal(format!(
         "the file belongs to {kind} {id}, and Scimitar may not give the file that replaces it to \
          {kind} {id} ({}): its readers would lose it. Let Scimitar's account do that (CAP_CHOWN, or \
-         membership of the group), or set `{key}` to say whose it is to be",
+         membership of the group), or set `{key}` to choose the owner",
         crate::error::system_words(problem)
     ))
 }

@@ -3,12 +3,15 @@
 //! Beside `NAME` it keeps `.NAME.scimitar.lock`, and `.NAME.scimitar.json` with the marks where
 //! the file has no room for them (`raw`, templates). A write is: lock, read, compare with the
 //! state that was expected, look at the marks, ask the fence, then a temporary file with its
-//! owner and mode before its content, fsync, the companion likewise, both renames, fsync of the folder.
+//! owner and mode before its content, fsync, the companion likewise, both renames, fsync of the folder,
+//! which all share who wait for it. The companion is not waited for where the file itself has the marks
+//! (`attribute`): then two files are not made durable for one.
 //!
 //! The lock is waited for only as long as a write takes. Who holds it for longer may be stopped, and
 //! a thread that waits for it could not be given up; a place that another worker is writing to is a
 //! transient fault, for reads too, and the next try reads what that one left.
 
+mod attribute;
 mod companion;
 mod config;
 mod container;
@@ -20,6 +23,7 @@ mod schema;
 mod settings;
 mod shape;
 mod temporary;
+mod together;
 mod trouble;
 mod write;
 
@@ -29,6 +33,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use nix::fcntl::OFlag;
 
 use self::{
     companion::Companion,
@@ -44,7 +49,7 @@ pub use self::{
 use crate::{
     error::{Class, Code, Fault},
     sink::{
-        Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Version,
+        Container, Contents, Delivery, Fence, Loss, Marks, Place, Reading, Sink, Version,
         rules::marks::understood,
     },
     token::{Digest, SinkName},
@@ -148,7 +153,7 @@ impl Sink for FileSink {
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {
         let (version, read_in) = (seen.version.clone(), seen.container.clone());
         let prove = move |checked: &Checked| write::prove(checked, &version, read_in.as_ref());
-        self.off_thread("prove the right to write", prove).await
+        self.off_thread("check the permission to write", prove).await
     }
 
     /// Makes the delivery what the file holds.
@@ -233,9 +238,17 @@ fn understand(folder: &Folder, checked: &Checked, bytes: &[u8]) -> Result<Readin
         (Some(_), None) => companion(folder, checked)?,
         (Some(_), Some(_)) | (None, _) => Companion::default(),
     };
-    let contents = understood(said.value, said.marks, |value| companion.marks_of(value));
+    let contents = understood(said.value, said.marks, |value| {
+        companion.marks_of(value).or_else(|| marks_on(folder, checked, value))
+    });
     let (loss, elsewhere) = (said.loss, said.elsewhere);
     Ok(Reading { loss, elsewhere, ..Reading::new(version, contents) })
+}
+
+/// The marks on the file that is there, if they are those of this value.
+fn marks_on(folder: &Folder, checked: &Checked, value: &Digest) -> Option<Marks> {
+    let file = folder.open(&checked.name, OFlag::O_RDONLY).ok().flatten()?;
+    attribute::marks_of(&file, value)
 }
 
 fn companion(folder: &Folder, checked: &Checked) -> Result<Companion, Trouble> {

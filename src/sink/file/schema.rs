@@ -9,8 +9,8 @@ use crate::{
 
 /// `[sinks.NAME]`.
 pub(super) fn sink() -> Value {
-    const ABOUT: &str = "The folder; made when the first token is delivered.";
-    table("Files in one folder, each written in one piece.")
+    const ABOUT: &str = "The folder; created with the first delivery.";
+    table("Files in one folder, each written atomically.")
         .tag("type", "file")
         .must("directory", text(ABOUT, "example-data/tokens"))
         .build()
@@ -20,8 +20,8 @@ pub(super) fn sink() -> Value {
 pub(super) fn target() -> Value {
     const FILE: &str = "Its path below the sink's folder.";
     const FORMAT: &str = "The value alone, one object, or KEY=\"value\" lines. Default: \"raw\".";
-    const MODE: &str = "Its permissions in octal. Default: those of the file that it replaces, \
-                        without those of all other users unless `shared`; of a new one \"0600\".";
+    const MODE: &str = "Its permissions in octal. Default: those of the file it replaces, without \
+                        access for all other users unless `shared`; \"0600\" for a new file.";
     const SHARED: &str = "Whether every user may read it. Default: false.";
     let owner = |about| fitting(about, r"^[^:/ ]{1,256}$", "33");
     table("A file.")

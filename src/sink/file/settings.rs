@@ -183,7 +183,7 @@ pub(super) fn check_file(text: &str) -> Result<(), &'static str> {
         return Err("has a part of more than 200 bytes");
     }
     if last.starts_with('.') && last.contains(OURS) {
-        return Err("is a name that scimitar keeps for its own notes beside a token");
+        return Err("is a name that Scimitar reserves for its own file beside a token");
     }
     Ok(())
 }
@@ -197,21 +197,21 @@ pub(super) fn check_mode(
     shared: bool,
 ) -> Result<(), (&'static str, Option<&'static str>)> {
     if mode & !0o777 != 0 {
-        return Err(("must not set setuid, setgid or sticky", None));
+        return Err(("must not set setuid, setgid or the sticky bit", None));
     }
     if mode & 0o111 != 0 {
         return Err(("must not make a token executable", None));
     }
     if mode & 0o400 == 0 {
-        let why = "scimitar reads it back to know what is delivered";
+        let why = "Scimitar reads the file back to check what is delivered";
         return Err(("must let the owner read the file", Some(why)));
     }
     if mode & 0o002 != 0 {
         return Err(("must not let every user write the token", None));
     }
     if mode & 0o007 != 0 && !shared {
-        let way_out = "take the last digit's bits away (\"0640\" and a group), or say that it is \
-                       meant: shared = true";
+        let way_out = "clear the last digit (\"0640\" and a group), or set shared = true if this \
+                       is intended";
         return Err(("lets every user read the token", Some(way_out)));
     }
     Ok(())

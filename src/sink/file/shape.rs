@@ -76,7 +76,7 @@ impl Shape {
             (Format::Env, Some(template)) => {
                 if let Some(key) = template.keys().find(|key| !is_variable(key)) {
                     return Err(format!(
-                        "payload key {key:?} is no name of an environment variable: letters, \
+                        "payload key {key:?} is not the name of an environment variable: letters, \
                          digits and _, not starting with a digit"
                     ));
                 }

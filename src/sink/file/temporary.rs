@@ -13,7 +13,9 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::{folder::Folder, looks::Looks, trouble::Trouble};
+use super::{
+    attribute, companion::Mark, folder::Folder, looks::Looks, together::synced, trouble::Trouble,
+};
 use crate::clock::{Entropy, SystemEntropy};
 
 impl Folder {
@@ -56,13 +58,25 @@ pub(super) struct Temporary<'a> {
 }
 
 impl Temporary<'_> {
+    /// Writes all of it.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        self.file.write_all(bytes).map_err(|problem| self.not_written(&problem))
+    }
+
     /// Writes all of it, durably.
     pub(super) fn fill(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
+        self.write(bytes)?;
+        synced(&self.file).map_err(|problem| self.not_written(&problem))
+    }
+
+    /// Puts marks on it, before its content. `false`: it cannot have any.
+    pub(super) fn mark(&self, mark: &Mark) -> bool {
+        attribute::put(&self.file, mark)
+    }
+
+    fn not_written(&self, problem: &std::io::Error) -> Trouble {
         let what = format!("write a temporary file in {}", self.folder.path().display());
-        self.file
-            .write_all(bytes)
-            .and_then(|()| self.file.sync_all())
-            .map_err(|problem| Trouble::io(&what, &problem))
+        Trouble::io(&what, problem)
     }
 
     /// Shows that the disk has room for so much. The file system gives the room away at once, so that

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use super::*;
+use super::{together::tests::SYNCED, *};
 use crate::{
     clock::ProviderTime,
     sink::Marks,
@@ -101,8 +101,8 @@ fn a_crash_before_the_rename_leaves_the_old_token_its_marks() {
     let second = delivery(2);
     let held = write::hold(&sink.checked, &second.marks, &seen, None).unwrap();
     let bytes = sink.checked.shape.encode(&second, b"", false).unwrap();
-    let temporary = write::fill(&sink.checked, &held.folder, &bytes).unwrap();
-    write::announce(&sink.checked, &held, &second).unwrap();
+    let (temporary, is_marked) = write::fill(&sink.checked, &held.folder, &second, &bytes).unwrap();
+    write::announce(&sink.checked, &held, &second, is_marked).unwrap();
     // The process dies here: nothing is cleaned up, but the system gives the lock back.
     std::mem::forget(temporary);
     drop(held);
@@ -133,9 +133,74 @@ fn a_mark_of_another_value_is_not_believed() {
             panic!("{other:?}")
         }
     }
-    std::fs::write(dir.path().join("initech.token"), "tok_1.value").unwrap();
+    write_anew(&dir.path().join("initech.token"), "tok_1.value");
     std::fs::write(dir.path().join(".initech.token.scimitar.json"), "{ not json").unwrap();
     assert_eq!(marked(&sink), None);
+}
+
+/// Another file by that name, without attributes.
+fn write_anew(path: &Path, content: &str) {
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, content).unwrap();
+}
+
+/// How often a delivery waits for the disk.
+fn syncs(deliver: impl FnOnce()) -> usize {
+    let before = SYNCED.get();
+    deliver();
+    SYNCED.get() - before
+}
+
+/// Whether files there can have marks.
+fn has_attributes(directory: &Path) -> bool {
+    let path = directory.join("trial");
+    let file = std::fs::File::create(&path).unwrap();
+    std::fs::remove_file(path).unwrap();
+    let first = delivery(1);
+    attribute::put(&file, &companion::Mark::new(&first.marks, first.value.digest()))
+}
+
+#[test]
+fn without_its_companion_either_content_has_its_marks() {
+    let dir = tempfile::tempdir().unwrap();
+    let sink = sink(dir.path(), Format::Raw);
+    let path = dir.path().join(".initech.token.scimitar.json");
+    promote(&sink, 1).unwrap();
+    let before = std::fs::read(dir.path().join("initech.token")).unwrap();
+    std::fs::write(&path, "").unwrap();
+    let has_attributes = has_attributes(dir.path());
+    assert_eq!(marked(&sink), has_attributes.then_some(1));
+    if !has_attributes {
+        return;
+    }
+    promote(&sink, 2).unwrap();
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(marked(&sink), Some(2));
+    // The marks of the newer value say nothing of the older one.
+    std::fs::write(dir.path().join("initech.token"), before).unwrap();
+    assert_eq!(marked(&sink), None);
+}
+
+#[test]
+fn a_delivery_waits_for_its_file_and_for_the_folder_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let alone = usize::from(!has_attributes(dir.path()));
+    let raw = sink(dir.path(), Format::Raw);
+    assert_eq!(syncs(|| drop(promote(&raw, 1).unwrap())), 2 + alone);
+    assert_eq!(syncs(|| drop(promote(&raw, 2).unwrap())), 2 + alone);
+    // A file without marks of its own, such as an earlier version wrote: its only ones are in the
+    // companion, which is not replaced by one that a power cut could take.
+    write_anew(&dir.path().join("initech.token"), "tok_2.value");
+    assert_eq!(marked(&raw), Some(2));
+    assert_eq!(syncs(|| drop(promote(&raw, 3).unwrap())), 3);
+    assert_eq!(syncs(|| drop(promote(&raw, 4).unwrap())), 2 + alone);
+    // And one that is to have none.
+    let (seen, fifth) = (read(&raw.checked).unwrap().version, delivery(5));
+    let held = write::hold(&raw.checked, &fifth.marks, &seen, None).unwrap();
+    assert_eq!(syncs(|| write::announce(&raw.checked, &held, &fifth, false).unwrap()), 1);
+    let json =
+        sink_of(dir.path(), FileTarget { file: "other.json".into(), ..target(Format::Json) });
+    assert_eq!(syncs(|| drop(promote(&json, 1).unwrap())), 2, "it has its marks inside");
 }
 
 #[test]
@@ -271,10 +336,10 @@ fn a_file_of_any_other_kind_is_a_fault_and_not_empty() {
     faults("/nowhere/at/all");
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
-    faults("no regular file");
+    faults("is not a regular file");
     std::fs::remove_dir(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    faults("no regular file");
+    faults("is not a regular file");
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, vec![b'x'; usize::try_from(LARGEST).unwrap() + 1]).unwrap();
     assert!(matches!(read(&sink.checked).unwrap().contents, Contents::Unmarked { value: None }));

@@ -55,7 +55,7 @@ impl Trouble {
             class: Class::Terminal,
             code: Code::ForeignContent,
             detail: format!(
-                "what it holds cannot be parsed ({why}), so what others keep there would be lost; correct it, move it away, or set overwrite = true on this delivery"
+                "its content cannot be parsed ({why}), so content of others would be lost; correct it, move it away, or set overwrite = true on this delivery"
             ),
         }
     }
@@ -102,7 +102,7 @@ impl Trouble {
 
 fn way_out(errno: Errno) -> &'static str {
     if [Errno::EACCES, Errno::EPERM].contains(&errno) {
-        "; give the user that Scimitar runs as the right to do that, or name another directory"
+        "; give the user that runs Scimitar permission to do that, or name another directory"
     } else if errno == Errno::EROFS {
         "; in a systemd unit, ReadWritePaths= or RuntimeDirectory= opens a path"
     } else if errno == Errno::EBUSY {

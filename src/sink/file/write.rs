@@ -10,9 +10,12 @@ use nix::{fcntl::OFlag, unistd::geteuid};
 use zeroize::Zeroizing;
 
 use super::{
-    ABSENT, MISSING, companion, container,
+    ABSENT, MISSING, companion,
+    companion::Mark,
+    container,
     folder::{Folder, ResolvedPath},
     looks::Looks,
+    marks_on,
     settings::Checked,
     temporary::Temporary,
     too_large,
@@ -104,46 +107,55 @@ pub(super) fn replace(
     }
     locked.folder.sweep(&checked.temporary_prefix());
     let bytes = checked.shape.encode(delivery, &locked.bytes, checked.overwrite)?;
-    let temporary = fill(checked, &locked.folder, &bytes)?;
-    announce(checked, locked, delivery)?;
+    let (temporary, marked) = fill(checked, &locked.folder, delivery, &bytes)?;
+    announce(checked, locked, delivery, marked)?;
     temporary.place(&checked.name)?;
     // Both are there, the companion first, but not known to survive a power cut. A file system that
-    // made the second rename last and not the first would leave a value without marks: it is known by
-    // its digest in the ledger.
+    // made the second rename last and not the first would leave a value whose marks are on the file, or,
+    // where it cannot have any, one that is known by its digest in the ledger.
     locked.folder.sync().map_err(Trouble::ambiguous)?;
     Ok(version_of(&bytes))
 }
 
-/// A temporary file with the content, durable, that needs only its name.
+/// A temporary file with the content, durable, that needs only its name; and whether it has its marks.
 pub(super) fn fill<'a>(
     checked: &Checked,
     folder: &'a Folder,
+    delivery: &Delivery,
     bytes: &[u8],
-) -> Result<Temporary<'a>, Trouble> {
+) -> Result<(Temporary<'a>, bool), Trouble> {
     let looks = Looks::of(folder, checked)?;
     let mut temporary = folder.temporary(&checked.temporary_prefix(), &looks)?;
+    let marked = checked.shape.holds_marks()
+        || temporary.mark(&Mark::new(&delivery.marks, delivery.value.digest()));
     temporary.fill(bytes)?;
-    Ok(temporary)
+    Ok((temporary, marked))
 }
 
 /// Writes the marks of what is about to be in the file beside those of what is in it. From here on,
-/// whichever content is there has its marks.
+/// whichever content is there has its marks: where not on the file itself, in a companion that is on the
+/// disk.
 pub(super) fn announce(
     checked: &Checked,
     locked: &LockedFile,
     delivery: &Delivery,
+    marked: bool,
 ) -> Result<(), Trouble> {
     if checked.shape.holds_marks() {
         return Ok(());
     }
-    let companion = companion(&locked.folder, checked)?.announcing(
-        &delivery.marks,
-        delivery.value.digest(),
-        locked.digest.as_ref(),
-    );
+    let before = companion(&locked.folder, checked)?;
+    let held = locked.digest.as_ref();
+    let companion = before.announcing(&delivery.marks, delivery.value.digest(), held);
+    let is_marked = |value| marks_on(&locked.folder, checked, value).is_some();
+    let alone = held.filter(|value| before.marks_of(value).is_some() && !is_marked(value));
     let prefix = checked.temporary_prefix();
     let mut temporary = locked.folder.temporary(&prefix, &Looks::private())?;
-    temporary.fill(&companion.bytes())?;
+    if marked && alone.is_none() {
+        temporary.write(&companion.bytes())?;
+    } else {
+        temporary.fill(&companion.bytes())?;
+    }
     temporary.place(&checked.companion_name()).map_err(|mut trouble| {
         // The file itself is untouched, whatever became of the companion.
         if trouble.class == Class::Ambiguous {
@@ -210,14 +222,14 @@ fn expect(expected: &Version, found: &str) -> Result<(), Trouble> {
     }
     if found == MISSING {
         return Err(Trouble::conflict(
-            "its folder was there when it was read and is missing now: it is not made again in the \
-             place of what may be a mount that went",
+            "its folder existed when it was read and is missing now: Scimitar does not create it again, because it \
+             may be a mount that is gone",
         ));
     }
     // Short forms: enough to tell states apart, and safe to log.
     let short = |version: &str| version.chars().take(12).collect::<String>();
     Err(Trouble::conflict(format!(
-        "it was changed by somebody else since it was read (expected {}, found {})",
+        "somebody else changed it after it was read (expected {}, found {})",
         short(&expected.0),
         short(found),
     )))

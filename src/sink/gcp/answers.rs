@@ -67,7 +67,7 @@ fn own(
         ("UNAUTHENTICATED", _) => (
             Class::Terminal,
             Code::Unauthorized,
-            with("; the access token is not accepted, though a new one was just asked for"),
+            with("; the access token is not accepted, although it is new"),
         ),
         // Whether an API is switched off is said in this way as well.
         ("PERMISSION_DENIED", _) => (
@@ -78,7 +78,7 @@ fn own(
         ("ABORTED", _) => (
             Class::Conflict,
             Code::Changed,
-            "it was changed by somebody else since it was read".to_owned(),
+            "somebody else changed it after it was read".to_owned(),
         ),
         ("RESOURCE_EXHAUSTED", _) | (_, 429) => (Class::Transient, Code::Throttled, with("")),
         ("UNAVAILABLE" | "INTERNAL" | "UNKNOWN" | "DEADLINE_EXCEEDED" | "CANCELLED", _)
@@ -91,8 +91,8 @@ fn own(
 fn foreign(reply: &Reply, effect: Effect) -> (Class, Code, String) {
     let status = reply.status;
     let words = format!(
-        "answered {status} without Google's own words: something in front of it answered, which says \
-         nothing of the secret"
+        "answered {status} without a Google error: a proxy or load balancer answered, so nothing \
+         is known about the secret"
     );
     match status {
         429 => (Class::Transient, Code::Throttled, words),

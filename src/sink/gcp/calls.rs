@@ -61,7 +61,7 @@ impl TryFrom<Value> for Number {
 
     fn try_from(value: Value) -> Result<Self, Self::Error> {
         let number = value.as_u64().or_else(|| value.as_str()?.parse().ok());
-        number.map(Self).ok_or("no number of a version")
+        number.map(Self).ok_or("not a version number")
     }
 }
 

@@ -44,7 +44,7 @@ pub struct GcpConfig {
     pub project: String,
     /// The region of regional secrets.
     pub location: Option<String>,
-    /// Where the service is reached, when not where the location says.
+    /// The address of the service, if not that of the location.
     pub endpoint_url: Option<Url>,
     /// A file of credentials; `None`: the metadata server says who we are.
     pub credentials: Option<SecretRef>,
@@ -124,7 +124,8 @@ fn metadata(parts: &Parts) -> Result<Endpoint, BuildError> {
     let told = parts.env.var(METADATA_HOST).and_then(|host| host.into_string().ok());
     let host = told.filter(|host| !host.is_empty()).unwrap_or_else(|| METADATA.to_owned());
     let failed = |words: String| BuildError::new(format!("{METADATA_HOST}: {words}"));
-    let url = Url::parse(&format!("http://{host}")).map_err(|_| failed("it is no host".into()))?;
+    let url =
+        Url::parse(&format!("http://{host}")).map_err(|_| failed("it is not a host".into()))?;
     Endpoint::of_this_host(url).map_err(|error| failed(error.to_string()))
 }
 
@@ -193,7 +194,7 @@ fn endpoint(value: &Value<'_>) -> Option<Url> {
     let refuse = |words: String| {
         value.refuse(
             format!("`{}` {words}", value.key()),
-            "name the endpoint alone; leave it out for Google's own",
+            "name only the endpoint; leave it out for Google's own",
         );
     };
     guarded(&url, "tokens").map_err(refuse).ok()?;
@@ -211,7 +212,7 @@ fn target(table: &Table<'_>, known: &Known<'_>) -> Option<GcpTarget> {
         .map(|value| named(&value, check_alias, "write an alias such as \"scim\""));
     let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
     let raw = raw.unwrap_or(false);
-    let bare = raw.then_some("take one of the two out");
+    let bare = raw.then_some("remove one of the two");
     let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
     let labels = labels(table, &LABELS, known);

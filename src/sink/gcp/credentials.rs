@@ -91,7 +91,8 @@ struct Format {
 pub(super) fn read(text: &Secret) -> Result<Credentials, String> {
     let text = text.expose();
     let kind = serde_json::from_str::<Kind>(text);
-    let kind = kind.map_err(|_| "it is no JSON object as Google writes credentials".to_owned())?;
+    let kind =
+        kind.map_err(|_| "it is not a JSON object in Google's credentials format".to_owned())?;
     match kind.r#type.as_str() {
         "service_account" => key(text).map(Credentials::Key),
         "external_account" => federated(text).map(Credentials::Federated),
@@ -114,23 +115,23 @@ fn is_word(byte: u8) -> bool {
 
 fn key(text: &str) -> Result<ServiceAccount, String> {
     let file: KeyFile = serde_json::from_str(text)
-        .map_err(|_| "the key lacks client_email or private_key, or has them in another form")?;
+        .map_err(|_| "the key lacks client_email or private_key, or they have another form")?;
     let key = Secret::new(file.private_key);
     // The library's own words may quote what it could not read.
     EncodingKey::from_rsa_pem(key.expose().as_bytes())
-        .map_err(|_| "its private_key is no RSA private key in PEM")?;
+        .map_err(|_| "its private_key is not an RSA private key in PEM")?;
     let token = endpoint(file.token_uri.as_deref().unwrap_or(TOKEN), "token_uri")?;
     Ok(ServiceAccount { email: file.client_email, key_id: file.private_key_id, key, token })
 }
 
 fn federated(text: &str) -> Result<Federated, String> {
     let file: FederationFile = serde_json::from_str(text).map_err(|_| {
-        "the federation lacks audience, subject_token_type, token_url or credential_source, or has them in \
-         another form"
+        "the federation lacks audience, subject_token_type, token_url or credential_source, or they have another \
+         form"
     })?;
     let Some(path) = file.credential_source.file else {
-        return Err("its credential_source is no file; gcloud iam workload-identity-pools \
-                    create-cred-config with --credential-source-file makes one that is"
+        return Err("its credential_source is not a file; gcloud iam workload-identity-pools \
+                    create-cred-config with --credential-source-file makes one with a file"
             .to_owned());
     };
     let field = match file.credential_source.format {
@@ -155,7 +156,7 @@ fn federated(text: &str) -> Result<Federated, String> {
 }
 
 fn endpoint(url: &str, what: &str) -> Result<Endpoint, String> {
-    let url = Url::parse(url).map_err(|_| format!("its {what} is no URL"))?;
+    let url = Url::parse(url).map_err(|_| format!("its {what} is not a URL"))?;
     Endpoint::try_new(url).map_err(|error| format!("its {what}: {error}"))
 }
 
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn what_is_no_log_in_of_a_program_is_refused_in_words() {
         let words = read(&Secret::new("canary".to_owned())).err().unwrap();
-        assert!(words.contains("no JSON object") && !words.contains("canary"), "{words}");
+        assert!(words.contains("not a JSON object") && !words.contains("canary"), "{words}");
         for (document, words) in [
             (json!({ "type": "authorized_user", "refresh_token": "canary" }), "a person's log-in"),
             (json!({ "type": "gdch_service_account" }), "\"gdch_service_account\""),
@@ -182,7 +183,7 @@ mod tests {
             (json!({ "type": "service_account", "private_key": "canary" }), "lacks client_email"),
             (
                 json!({ "type": "service_account", "client_email": "a@b", "private_key": "canary" }),
-                "no RSA private key",
+                "not an RSA private key",
             ),
             (json!({ "type": "external_account", "audience": 1 }), "lacks audience"),
         ] {
@@ -212,8 +213,8 @@ mod tests {
         document["credential_source"]["format"] = json!({ "type": "text" });
         assert_eq!(read(&document).field, None);
         document["token_url"] = json!("http://sts.example.com/canary");
-        assert!(refused(&document).contains("in clear"));
+        assert!(refused(&document).contains("unencrypted"));
         document["credential_source"] = json!({ "url": "http://169.254.169.254/canary" });
-        assert!(refused(&document).contains("is no file"));
+        assert!(refused(&document).contains("is not a file"));
     }
 }

@@ -50,8 +50,8 @@ impl GcpSink {
         let value = delivery.value.digest();
         let change = tags::announcing(&seen.tags, &delivery.marks, &value, held.as_ref());
         let change = change.ok_or_else(|| {
-            let words = "the marks do not fit into an annotation, and the value leaves no room for them; \
-                         leave `payload` and `format` out";
+            let words = "the marks do not fit into an annotation, and the value has no room for them; \
+                         remove `payload` and `format`";
             invalid(calls.operation, words.to_owned())
         })?;
         if change == tags::Change::default() {
@@ -168,8 +168,8 @@ impl GcpSink {
         self.made.note(made, self.project.clock.now());
         if made != before + 1 {
             let words = format!(
-                "it was written as version {made}, and {before} was read: somebody else wrote at the same \
-                 moment, and what they wrote is no longer what readers get"
+                "it was written as version {made}, but version {before} was read: somebody else \
+                 wrote in between, and readers no longer get that content"
             );
             return Err(met(Code::Changed, words));
         }
@@ -180,8 +180,8 @@ impl GcpSink {
             Some(number) if number == made && is(&latest, bytes) => Ok(Version(made.to_string())),
             _ => {
                 let words = format!(
-                    "it was written as version {made}, and the latest version is not yet that one for all \
-                     of Secret Manager"
+                    "it was written as version {made}, and it is not the latest version everywhere in Secret Manager \
+                     yet"
                 );
                 Err(met(Code::Unavailable, words))
             }

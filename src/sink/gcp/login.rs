@@ -116,7 +116,7 @@ impl Login {
         })?;
         // Whoever else answers at that address has no such header.
         if reply.text("metadata-flavor") != Some("Google") {
-            let words = "what answers at the metadata server's address is not Google's; write credentials = \
+            let words = "the answer at the metadata server's address is not from Google; write credentials = \
                          { file = \"…\" }";
             return Err(fault(Class::Terminal, Code::Unreadable, words.to_owned()));
         }
@@ -262,10 +262,10 @@ fn refused(to: &Endpoint, reply: &Reply, hidden: &[&str]) -> Fault {
         400 | 401 | 403 | 404 if said_so => (
             Class::Terminal,
             Code::Unauthorized,
-            "; see that the key or the federation is not deleted or disabled, and that this machine's clock \
+            "; check that the key or the federation is not deleted or disabled, and that this machine's clock \
              is right",
         ),
-        300..=399 => (Class::Terminal, Code::Invalid, "; a redirect, which is never followed"),
+        300..=399 => (Class::Terminal, Code::Invalid, "; a redirect, which Scimitar never follows"),
         400..=499 => (Class::Transient, Code::Unreadable, ""),
         _ => (Class::Transient, Code::Unavailable, ""),
     };

@@ -15,6 +15,7 @@ use super::{
     settings::{Checked, GcpTarget, LABELS, Project},
 };
 use crate::{
+    clock::parse_timestamp,
     error::{Class, Code, Fault},
     rotation::policy::Mode,
     sink::{
@@ -25,6 +26,7 @@ use crate::{
         },
     },
     token::TokenId,
+    words::date,
 };
 
 /// How long a request whose sender is gone may still be carried out: the longest that Google's front ends
@@ -156,18 +158,19 @@ impl GcpSink {
         let mut words = Vec::new();
         if self.checked.alias.is_none() {
             words.push(format!(
-                "{place}: Secret Manager adds versions without a compare-and-set, so a write of somebody \
-                 else at the same moment is noticed only after it; with `alias` in the delivery, and \
-                 readers that ask for it, there is one"
+                "{place}: Secret Manager adds versions without a compare-and-set, so a write by somebody \
+                 else at the same moment is detected only afterwards; set `alias` in the delivery and let \
+                 readers use the alias to get one"
             ));
         }
         match &seen.head {
             None if self.project.settings.create => words.push(format!(
-                "{place} is not there yet: that it may be made and written cannot be shown before the \
-                 first token is delivered"
+                "{place} does not exist yet: the permissions to create and write it cannot be checked before the \
+                 first delivery"
             )),
             Some(SecretHead { expire_time: Some(at), .. }) => words.push(format!(
-                "{place} has an expiry: Google deletes it with all its versions at {at}"
+                "{place} has an expiry: Google deletes it with all its versions at {}",
+                parse_timestamp(at).map_or_else(|| at.clone(), date)
             )),
             Some(_) | None => {}
         }
@@ -187,7 +190,7 @@ impl GcpSink {
         match &seen.current {
             Held::Absent | Held::Destroyed(_) => Loss::Nothing,
             Held::Disabled(number) => Loss::Unparsed(format!(
-                "its version {number} is disabled, so that nobody can see what it holds"
+                "its version {number} is disabled, so its content cannot be read"
             )),
             Held::Enabled(_, version) => {
                 let contents = self.understand(seen, &seen.current);
@@ -208,7 +211,7 @@ impl GcpSink {
     fn may_write(&self, operation: &str, seen: &Seen) -> Result<(), Fault> {
         if seen.head.is_none() && !self.project.settings.create {
             let words =
-                "there is no such secret, and create = false; make it: gcloud secrets create";
+                "there is no such secret, and create = false; create it: gcloud secrets create";
             return Err(invalid(operation, words.to_owned()));
         }
         refuse_loss(operation, &self.loss(seen), self.checked.overwrite)
@@ -228,8 +231,8 @@ impl GcpSink {
         let bytes = composed.map_err(|error| invalid(operation, error.to_string()))?;
         if bytes.len() > LARGEST {
             let words = format!(
-                "its value would have {} bytes, and a version holds at most {LARGEST}: leave fields out by \
-                 `payload`, or move what others keep in it elsewhere",
+                "its value would have {} bytes, and a version holds at most {LARGEST}: leave out fields with \
+                 `payload`, or move other content elsewhere",
                 bytes.len()
             );
             return Err(invalid(operation, words));
@@ -296,7 +299,7 @@ impl Sink for GcpSink {
 
     /// Asks for the permissions: Google has no dry run of a write.
     async fn prove_writable(&self, _seen: &Reading) -> Result<(), Fault> {
-        let operation = self.operation("prove the right to write");
+        let operation = self.operation("check the permission to write");
         let calls = self.calls(&operation);
         let seen = self.look(&calls).await?;
         self.may_write(&operation, &seen)?;
@@ -330,7 +333,11 @@ impl Sink for GcpSink {
         let granted = calls.granted(&needed).await?;
         let missing = needed.into_iter().filter(|one| !granted.iter().any(|it| it == one));
         let place = &self.checked.place.location;
-        let words = |one| format!("{place}: the permission {one} is not granted on it; grant it");
+        let words = |one| {
+            format!(
+                "{place}: the permission {one} is not granted on it; grant it (`scimitar permissions` prints what is needed)"
+            )
+        };
         Ok(missing.map(words).collect())
     }
 
@@ -357,7 +364,7 @@ impl Sink for GcpSink {
     /// # If the answer is lost
     /// It is asked for again; what is destroyed needs nothing.
     async fn forget(&self, id: &TokenId, earlier: Option<&Version>) -> Result<(), Fault> {
-        let operation = self.operation("forget an older token in");
+        let operation = self.operation("remove a previous token from");
         let calls = self.calls(&operation);
         let seen = self.look(&calls).await?;
         let current = seen.current.number();

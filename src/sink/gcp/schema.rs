@@ -19,11 +19,11 @@ const ALIAS: &str = r"^[A-Za-z][A-Za-z0-9_-]{0,62}$";
 pub(super) fn sink() -> Value {
     const WHICH: &str = "The project's ID (not its number).";
     const REGION: &str = "The region of regional secrets. Default: secrets are global.";
-    const ENDPOINT: &str = "Where the service is reached. Default: where the location says.";
+    const ENDPOINT: &str = "The address of the service. Default: that of the location.";
     const CREDENTIALS: &str = "A service account's key file, or the configuration of a workload identity \
-                               federation, as Google writes it; by reference only. Default: what the \
-                               metadata server says.";
-    const CREATE: &str = "Whether a secret that is not there is made. Default: true.";
+                               federation, in Google's format; by reference only. Default: from the metadata \
+                               server.";
+    const CREATE: &str = "Whether a missing secret is created. Default: true.";
     table("Secrets in Google Cloud's Secret Manager.")
         .tag("type", "gcp_secret_manager")
         .must("project", fitting(WHICH, PROJECT, "acme-identity"))
@@ -37,7 +37,7 @@ pub(super) fn sink() -> Value {
 
 fn labels() -> Value {
     const ABOUT: &str =
-        "Labels of the secret that each delivery puts there, beside those of others.";
+        "Labels that each delivery sets on the secret, in addition to those of others.";
     let mut labels = labels_schema(ABOUT, r"^[^A-Z]{1,63}$", ("expires-on", "{{ expires_on }}"));
     labels["maxProperties"] = json!(60);
     labels
@@ -49,8 +49,8 @@ pub(super) fn target() -> Value {
     const LED: &str = "The version alias that readers ask for; then a write is a compare-and-set. \
                        Default: they ask for \"latest\".";
     const FORMAT: &str = "One object, or the token alone as plain text. Default: \"json\".";
-    const OVERWRITE: &str = "Whether what others put there, and what cannot be read as such an object, \
-                             may be lost. Default: false, it is refused.";
+    const OVERWRITE: &str = "Whether existing content of others, or content that is not such an object, may \
+                             be overwritten. Default: false, the delivery is refused.";
     table("A secret in Google Cloud's Secret Manager.")
         .must("sink", sink_schema())
         .must("secret_id", fitting(WHICH, SECRET, "scim-initech"))

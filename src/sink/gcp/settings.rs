@@ -34,7 +34,7 @@ pub struct ProjectSettings {
     pub project: String,
     /// The region of regional secrets.
     pub location: Option<String>,
-    /// Where the service is reached, when not where the location says.
+    /// The address of the service, if not that of the location.
     pub endpoint: Option<Endpoint>,
     /// Who we are there.
     pub origin: Origin,
@@ -128,12 +128,12 @@ pub(super) static LABELS: Limits = Limits {
     check_key: |key| match is_of_a_label(key) && key.starts_with(char::is_alphabetic) {
         true => Ok(()),
         false => Err(
-            "cannot be a label's key: 1 to 63 lower-case letters, digits, _ and -, a letter in front",
+            "is not a valid label key: 1 to 63 lower-case letters, digits, _ and -, a letter in front",
         ),
     },
     check_value: |value| match is_of_a_label(value) {
         true => Ok(()),
-        false => Err("cannot be a label's: up to 63 lower-case letters, digits, _ and -"),
+        false => Err("is not a valid label value: up to 63 lower-case letters, digits, _ and -"),
     },
     way_out: "use filters, such as {{ connection | lower | replace(\".\", \"-\") }}",
 };
@@ -186,7 +186,7 @@ pub(super) struct Checked {
 /// In words that fit behind the key's name.
 pub(super) fn check_project(text: &str) -> Result<(), &'static str> {
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("is a project's number; write its ID, by which places are named");
+        return Err("is a project's number; write the project's ID");
     }
     let inside =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
@@ -213,7 +213,7 @@ pub(super) fn check_location(text: &str) -> Result<(), &'static str> {
         && name
             .split('-')
             .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase()));
-    if fits { Ok(()) } else { Err("is no region") }
+    if fits { Ok(()) } else { Err("is not a region") }
 }
 
 /// Why a text cannot be a secret's ID.
@@ -231,7 +231,7 @@ pub(super) fn check_id(text: &str) -> Result<(), &'static str> {
 /// In words that fit behind the key's name.
 pub(super) fn check_alias(text: &str) -> Result<(), &'static str> {
     if text.eq_ignore_ascii_case("latest") {
-        return Err("is what readers get without it: leave it out, or choose another alias");
+        return Err("is the default without an alias: leave it out, or choose another alias");
     }
     let fits = text.len() <= LONGEST_ALIAS
         && text.bytes().all(is_word)
@@ -253,7 +253,7 @@ impl GcpTarget {
         let target: Self = remembered(place)?;
         if PlaceKey::new(KIND.places, &settings.location(&target.secret_id)) != place.key {
             let words =
-                format!("is in another project or region than [sinks.{}] names today", place.sink);
+                format!("is in another project or region than [sinks.{}] names now", place.sink);
             return Err(not_remembered(place, &words));
         }
         Ok(target)

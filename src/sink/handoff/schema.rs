@@ -9,21 +9,21 @@ use crate::{
 
 /// `[sinks.NAME]`.
 pub(super) fn sink() -> Value {
-    table("People who paste each token into a client that has no API.")
+    table("A person pastes each token into a client that has no API.")
         .tag("type", "handoff")
         .build()
 }
 
 /// An entry of `deliver_to`.
 pub(super) fn target() -> Value {
-    const CLIENT: &str = "Which client, for people. It is the name of the place.";
+    const CLIENT: &str = "The client, as people know it. This is the name of the location.";
     const LINK: &str =
         "The page where the token is pasted: https, without a user name or password.";
     const FIELD: &str = "The name of the field there.";
     const BEARER: &str =
         "Whether the word Bearer goes in front of the token there. Default: false.";
-    const NOTE: &str = "What else the person should know.";
-    table("A client that a person takes the token to.")
+    const NOTE: &str = "Further notes for the person.";
+    table("A client that a person hands the token to.")
         .must("sink", sink_schema())
         .must("client", text(CLIENT, "Okta: initech"))
         .may("link", text(LINK, "https://acme-admin.okta.com/admin/app/1#tab-provisioning"))

@@ -46,8 +46,8 @@ pub(super) fn missing(reply: &Reply) -> Option<String> {
 /// A good answer that cannot be read.
 pub(super) fn unreadable(operation: &str, reply: &Reply, words: &str, effect: Effect) -> Fault {
     if reply.body().err() == Some(BodyLost::TooLong) {
-        let words = "the Secret is too large to be read: its answer is longer than 1 MiB; deliver to one of \
-                     its own";
+        let words = "the Secret is too large to be read: the answer is longer than 1 MiB; deliver to a separate \
+                     Secret";
         let class = if effect == Effect::None { Class::Terminal } else { Class::Ambiguous };
         return Fault::new(operation, class, Code::Invalid, words);
     }
@@ -79,14 +79,14 @@ fn own(number: u16, status: &Status, effect: Effect, hidden: &[&str]) -> (Class,
         (409, _) => (
             Class::Conflict,
             Code::Changed,
-            "it was changed by somebody else since it was read".to_owned(),
+            "somebody else changed it after it was read".to_owned(),
         ),
         (401, _) => (
             Class::Terminal,
             Code::Unauthorized,
             said(
-                "; the credentials are not accepted, though they were read again from their place: \
-                 has the service account been deleted, or has the token expired?",
+                "; the credentials are not accepted, although they were read again: check whether the \
+                 service account was deleted or the token expired",
             ),
         ),
         (403, _) => (
@@ -94,7 +94,7 @@ fn own(number: u16, status: &Status, effect: Effect, hidden: &[&str]) -> (Class,
             Code::Forbidden,
             said("; `scimitar permissions` prints the Role that is needed"),
         ),
-        (410, _) => (Class::Transient, Code::Unavailable, said("; it is read again")),
+        (410, _) => (Class::Transient, Code::Unavailable, said("; Scimitar reads it again")),
         (413, _) => (Class::Terminal, Code::Invalid, said("; a Secret holds at most 1 MiB")),
         (429, _) => (Class::Transient, Code::Throttled, said("")),
         (500..=599, _) => (effect.lost(), Code::Unavailable, said("")),
@@ -109,30 +109,28 @@ fn foreign(reply: &Reply, effect: Effect) -> (Class, Code, String) {
         300..=399 => {
             let target = reply.redirect().unwrap_or("somewhere else");
             let words = format!(
-                "answered {status}, a redirect to {target}, which is never followed: the credentials \
-                 would go along"
+                "answered {status}, a redirect to {target}, which Scimitar never follows: it would \
+                 send the credentials there"
             );
             (effect.lost(), Code::Unavailable, words)
         }
         429 => (
             Class::Transient,
             Code::Throttled,
-            "answered 429 from something in front of it".to_owned(),
+            "answered 429 from a proxy or load balancer".to_owned(),
         ),
         400..=499 if status != 408 => (
             Class::Transient,
             Code::Unreadable,
             format!(
-                "answered {status} without the API's own words: something in front of it answered, \
-                 which says nothing of the Secret"
+                "answered {status} without an API error: a proxy or load balancer answered, so \
+                 nothing is known about the Secret"
             ),
         ),
         _ => (
             effect.lost(),
             Code::Unavailable,
-            format!(
-                "answered {status} without the API's own words: a load balancer's, by its look"
-            ),
+            format!("answered {status} without an API error: probably from a load balancer"),
         ),
     }
 }

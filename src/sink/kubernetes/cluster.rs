@@ -173,7 +173,7 @@ fn own_server(env: &dyn Environment) -> Result<Endpoint, String> {
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     let url = Url::parse(&format!("https://{host}:{port}")).ok();
     let endpoint = url.and_then(|url| Endpoint::try_new(url).ok());
-    endpoint.ok_or_else(|| "KUBERNETES_SERVICE_HOST and _PORT are no address".to_owned())
+    endpoint.ok_or_else(|| "KUBERNETES_SERVICE_HOST and _PORT are not an address".to_owned())
 }
 
 /// What is wrong outside a cluster.

@@ -172,7 +172,7 @@ fn sink(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<K
             // Where `kubectl config use-context` points is no setting of a daemon.
             value.findings().error(
                 value.key_at,
-                "`kubeconfig` needs the context that is meant",
+                "`kubeconfig` needs a context",
                 "write context = \"…\" beside it: kubectl config get-contexts lists them; \
                  current-context is not followed, since kubectl changes it",
             );
@@ -181,7 +181,7 @@ fn sink(table: &Table<'_>, outer: &HttpConfig, keyring: Keyring<'_>) -> Option<K
         (None, Some(value)) => {
             value.findings().error(
                 value.key_at,
-                "`context` is one of a kubeconfig, and there is none",
+                "`context` belongs to a kubeconfig, and none is set",
                 "write kubeconfig = { file = \"…\" } beside it, or leave it out in a pod",
             );
             None
@@ -264,7 +264,7 @@ fn keyed(value: &Value<'_>) -> Option<PayloadTemplate> {
             value.findings().error(
                 value.key_at,
                 format!("`{}` {words}", shown(key)),
-                "name it as its readers mount it, such as \"scim-token\"",
+                "use the name that its readers mount, such as \"scim-token\"",
             );
         }
     }

@@ -98,7 +98,7 @@ pub(super) fn read(reply: &Reply) -> Result<Held, String> {
 pub(super) fn answered(reply: &Reply) -> Result<Held, String> {
     let object: Object = reply.json()?;
     if object.kind != "Secret" {
-        return Err("the answer is no Secret".to_owned());
+        return Err("the answer is not a Secret".to_owned());
     }
     let mut data = BTreeMap::new();
     for (key, text) in object.data.unwrap_or_default() {
@@ -175,14 +175,14 @@ impl Held {
         }
         if self.immutable {
             return Some(Barred::ForGood(
-                "it is immutable, and Kubernetes lets nobody change that or its data: delete it once \
-                 its readers can do without, or deliver to another Secret"
+                "it is immutable, and Kubernetes does not allow changes to it: delete it once no \
+                 reader needs it, or deliver to another Secret"
                     .to_owned(),
             ));
         }
         OF_KUBERNETES.contains(&self.of_type.as_str()).then(|| {
             Barred::ForGood(format!(
-                "it is of type {}, which Kubernetes fills itself; deliver to another Secret",
+                "it is of type {}, which Kubernetes fills; deliver to another Secret",
                 self.of_type
             ))
         })
@@ -239,8 +239,8 @@ pub(super) fn check_size(held: Option<&Held>, keys: &Keys, ours: &Ours<'_>) -> R
         return Ok(());
     }
     Err(format!(
-        "it would hold {size} bytes with this token, and a Secret holds at most 1 MiB: deliver to one \
-         of its own"
+        "it would hold {size} bytes with this token, and a Secret holds at most 1 MiB: deliver to a \
+         separate Secret"
     ))
 }
 

@@ -173,7 +173,7 @@ impl KubernetesSink {
     ) -> Result<Option<Held>, Fault> {
         if let Some(read) = read_in {
             let now = self.container(operation).await?;
-            let untold = "the API no longer says which namespace it is";
+            let untold = "the API no longer returns the namespace's uid";
             if let Some(words) = elsewhere_now(read, now.as_ref(), "the name now leads to", untold)
             {
                 let words = format!("{words}; nothing was written");
@@ -221,7 +221,7 @@ impl KubernetesSink {
         match held.and_then(Held::barred) {
             Some(Barred::ForGood(words)) => return Err(fail(words)),
             Some(Barred::Going) => {
-                let words = "it is being deleted, and is not gone yet (its finalizers hold it)";
+                let words = "it is being deleted, but still exists (its finalizers hold it)";
                 return Err(Fault::new(operation, Class::Transient, Code::Unavailable, words));
             }
             None => {}
@@ -242,7 +242,7 @@ impl KubernetesSink {
                 }
             }
             None if !self.cluster.settings.create => {
-                let words = "there is no such Secret, and create = false; make it, empty: kubectl create \
+                let words = "there is no such Secret, and create = false; create it, empty: kubectl create \
                              secret generic";
                 return Err(fail(words.to_owned()));
             }
@@ -259,8 +259,8 @@ impl KubernetesSink {
                 let made = as_written(operation, &reply, effect, ours)?;
                 if ours.said.within(&made.labels) != made.labels {
                     self.note_unlabelled(
-                        "the API stored others: an admission webhook or a policy of the cluster changes them; \
-                         exempt this Secret from it, or take them out of the delivery",
+                        "the API stored other labels: an admission webhook or a policy of the cluster changes them; \
+                         exempt this Secret, or remove them from the delivery",
                     );
                 }
                 Ok(Version(made.version))
@@ -288,17 +288,17 @@ impl Sink for KubernetesSink {
         let place = &self.checked.place.location;
         let untold = matches!(self.read_in(), Some(None)).then(|| {
             format!(
-                "the API does not say which namespace {place} is in (the right to get it is missing): \
-                 that another cluster answers at the same address would not be noticed, and a Secret \
-                 that is missing for that reason counts as empty; `scimitar permissions` prints the \
+                "the API does not return which namespace {place} is in (the permission to get the namespace is missing): \
+                 Scimitar would not notice if another cluster answered at this address, and would treat a \
+                 Secret that is missing there as empty; `scimitar permissions` prints the \
                  Role"
             )
         });
         let controller = self.controller.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let rival = controller.map(|owner| {
             format!(
-                "{place} belongs to {owner}, which may write over what Scimitar delivers, or delete \
-                 it: let one of the two have it"
+                "{place} belongs to {owner}, which may overwrite or delete what Scimitar delivers: let \
+                 only one of the two manage it"
             )
         });
         let caveats: Vec<String> = [untold, rival].into_iter().flatten().collect();
@@ -331,7 +331,7 @@ impl Sink for KubernetesSink {
     /// Tries a write out (`dryRun=All`): the API does all but store it. The rights, quotas, admission
     /// and `immutable` are looked at as they are for a write.
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {
-        let operation = self.operation("prove the right to write");
+        let operation = self.operation("check the permission to write");
         let held = self.look_again(&operation, seen.container.as_ref()).await?;
         let keys = &self.checked.keys;
         let key = keys.token_key().into_owned();
@@ -341,7 +341,7 @@ impl Sink for KubernetesSink {
     }
 
     async fn missing_rights(&self, mode: Mode) -> Result<Vec<String>, Fault> {
-        let operation = self.operation("ask for the rights on");
+        let operation = self.operation("ask for the permissions on");
         let Checked { namespace, name, place, .. } = &self.checked;
         let mut missing = Vec::new();
         for verb in rights::verbs(self.cluster.settings.create, mode) {
@@ -445,7 +445,7 @@ fn as_written(
     };
     let words = format!(
         "the API {stored} something else under \"{key}\" than what Scimitar writes: an admission webhook or \
-         a policy of the cluster changes it; exempt this Secret from it"
+         a policy of the cluster changes it; exempt this Secret"
     );
     Err(Fault::new(operation, class, code, words))
 }

@@ -145,9 +145,9 @@ pub(super) fn allowed(reply: &Reply) -> Option<bool> {
 /// That a verb is not granted, and what to do about it.
 pub(super) fn lacking(namespace: &str, verb: &str) -> String {
     let way_out = if verb == "create" {
-        "a Secret that is deleted could not be made again: grant it, or set create = false"
+        "Scimitar could not create a deleted Secret again: grant it, or set create = false"
     } else {
-        "grant it"
+        "grant it (`scimitar permissions` prints the role)"
     };
     format!("the verb {verb} on its Secret in the namespace {namespace} is not granted; {way_out}")
 }

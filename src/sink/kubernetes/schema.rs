@@ -17,9 +17,9 @@ const NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 pub(super) fn sink() -> Value {
     const KUBECONFIG: &str = "A kubeconfig with a token or a client certificate; by reference only. \
                               Default: the service account of the pod that Scimitar runs in.";
-    const CONTEXT: &str = "Which of its contexts. It is part of the names of the places.";
-    const NAMESPACE: &str = "The namespace of Secrets whose delivery names none.";
-    const CREATE: &str = "Whether a Secret that is not there is made. Default: true.";
+    const CONTEXT: &str = "The context to use; part of the names of the locations.";
+    const NAMESPACE: &str = "The namespace for deliveries that name none.";
+    const CREATE: &str = "Whether a missing Secret is created. Default: true.";
     let mut keys = table("Secrets in a Kubernetes cluster.")
         .tag("type", "kubernetes")
         .may("kubeconfig", secret(KUBECONFIG))
@@ -34,7 +34,7 @@ pub(super) fn sink() -> Value {
 
 fn labels() -> Value {
     const ABOUT: &str =
-        "Labels of the Secret that each delivery puts there, beside those of others.";
+        "Labels that each delivery sets on the Secret, in addition to those of others.";
     let mut labels = labels_schema(ABOUT, r"^[A-Za-z0-9]", ("expires-on", "{{ expires_on }}"));
     labels["maxProperties"] = json!(64);
     labels

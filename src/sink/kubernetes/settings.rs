@@ -170,14 +170,14 @@ pub(super) static LABELS: Limits = Limits {
     check_key: |key| match is_label_key(key) {
         true => Ok(()),
         false => Err(
-            "cannot be a label's key: up to 63 letters, digits, - _ and ., a letter or digit at both ends; in \
+            "is not a valid label key: up to 63 letters, digits, - _ and ., a letter or digit at both ends; in \
              front may be a DNS name and /",
         ),
     },
     check_value: |value| match is_label_text(value) {
         true => Ok(()),
         false => Err(
-            "cannot be a label's: up to 63 letters, digits, - _ and ., a letter or digit at both ends",
+            "is not a valid label value: up to 63 letters, digits, - _ and ., a letter or digit at both ends",
         ),
     },
     way_out: "use filters, such as {{ owner | replace(\" \", \"-\") }}",
@@ -220,10 +220,8 @@ impl KubernetesTarget {
         let target: Self = remembered(place)?;
         let (key, _) = target.names(settings);
         if key != place.key {
-            let words = format!(
-                "is in another cluster or namespace than [sinks.{}] names today",
-                place.sink
-            );
+            let words =
+                format!("is in another cluster or namespace than [sinks.{}] names now", place.sink);
             return Err(not_remembered(place, &words));
         }
         Ok(target)

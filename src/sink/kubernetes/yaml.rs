@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         let value = match event {
             Event::Scalar(text, style, ..) => scalar(&text, style),
             Event::MappingStart(..) | Event::SequenceStart(..) if open.len() == DEEPEST => {
-                return Err(at("it is nested more deeply than any kubeconfig"));
+                return Err(at("it is nested too deeply for a kubeconfig"));
             }
             Event::MappingStart(..) => {
                 open.push(Open::Mapping { members: Map::new(), key: None });
@@ -46,7 +46,7 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
                 return Err(at("it uses an alias (*NAME), which kubectl never writes"));
             }
             Event::DocumentStart(_) if root.is_some() => {
-                return Err(at("a second document begins here; keep one"));
+                return Err(at("a second document begins here; keep only one"));
             }
             Event::Nothing
             | Event::StreamStart
@@ -59,10 +59,10 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
             Some(Open::Sequence(items)) => items.push(value),
             Some(Open::Mapping { members, key }) => match (key.take(), value) {
                 (None, Value::String(name)) => *key = Some(name),
-                (None, _) => return Err(at("a key is no text")),
+                (None, _) => return Err(at("a key is not a string")),
                 (Some(name), value) => {
                     if members.insert(name, value).is_some() {
-                        return Err(at("a key of this mapping stands there twice"));
+                        return Err(at("this mapping has the same key twice"));
                     }
                 }
             },
@@ -102,11 +102,11 @@ mod tests {
         let deep = "[".repeat(40);
         for (text, words) in [
             ("", "empty"),
-            ("a: 1\na: 2\n", "line 2: a key of this mapping"),
+            ("a: 1\na: 2\n", "line 2: this mapping has the same key"),
             ("a: &x 1\nb: *x\n", "line 2: it uses an alias"),
             ("a: 1\n---\nb: 2\n", "second document"),
             ("a: canary\n  b: [\n", "it is not YAML"),
-            ("? [a]\n: b\n", "a key is no text"),
+            ("? [a]\n: b\n", "a key is not a string"),
             (deep.as_str(), "nested"),
         ] {
             let refused = parse(text).unwrap_err();

@@ -88,8 +88,8 @@ pub(super) fn refused(
             _ => (effect.lost(), Code::Unavailable),
         };
         let words = format!(
-            "answered {status} without Okta's own words: something in front of it answered, which says \
-             nothing of the application; compare `org_url`"
+            "answered {status} without an Okta error: a proxy or load balancer answered, so nothing \
+             is known about the application; check `org_url`"
         );
         return fault(class, code, words).retry_after(pause(reply));
     };
@@ -124,7 +124,7 @@ pub(super) fn refused(
         ("E0000001", _) if effect == Effect::Writes => fault(
             Class::Ambiguous,
             Code::Invalid,
-            with("; Okta does not say whether it kept the token, so the previous one stays"),
+            with("; Okta does not confirm that it kept the token, so the previous one is kept"),
         ),
         (_, 500..=599) => fault(effect.lost(), Code::Unavailable, with("")),
         _ => fault(Class::Terminal, Code::Invalid, with("")),

@@ -45,17 +45,17 @@ impl Application {
     pub(super) fn check(&self, operation: &str, target: &OktaTarget) -> Result<(), Fault> {
         let words = match (self.name.as_str(), &target.base_url) {
             (WITH_ADDRESS, None) => format!(
-                "it is of the kind {WITH_ADDRESS}, whose connection has an address of its own: write \
+                "it is of the kind {WITH_ADDRESS}, whose connection has its own address: write \
                  base_url = \"https://…/scim\" in the delivery, as its Provisioning tab in Okta shows it"
             ),
             (name, Some(_)) if name != WITH_ADDRESS && TAKE_A_TOKEN.contains(&name) => format!(
-                "it is of the kind {name}, whose connection has no address of its own: take base_url out \
-                 of the delivery"
+                "it is of the kind {name}, whose connection has no address of its own: remove base_url from \
+                 the delivery"
             ),
             (name, _) if TAKE_A_TOKEN.contains(&name) => return Ok(()),
             (name, _) => format!(
-                "it is of the kind {}, and Okta's API sets the token of {} only: use a sink of \
-                 type = \"handoff\", by which a person pastes the token into Okta",
+                "it is of the kind {}, and Okta's API can set the token only of {}: use a sink \
+                 of type = \"handoff\", with which a person pastes the token into Okta",
                 quote(name, &[]),
                 TAKE_A_TOKEN.join(" and ")
             ),
@@ -77,7 +77,7 @@ impl Connection {
             return Ok(());
         }
         let words = "its provisioning connection logs in by OAuth 2.0, which a token would replace: nothing \
-                     was changed. Set the connection to a token in Okta, or take the application out of \
+                     was changed. Set the connection to a token in Okta, or remove the application from \
                      deliver_to";
         Err(Fault::new(operation, Class::Terminal, Code::Invalid, words))
     }
@@ -92,8 +92,8 @@ impl Connection {
         }
         let text = |text: Option<&str>| text.map_or_else(|| "none".to_owned(), |it| quote(it, &[]));
         let words = format!(
-            "answered 200, but does not say that the token is in use (status {}, authScheme {}): it may not \
-             have kept it. Look at the application's Provisioning tab in Okta; the previous token stays",
+            "answered 200, but does not confirm that the token is in use (status {}, authScheme {}): it may not \
+             have stored it. Check the application's Provisioning tab in Okta; the previous token is kept",
             text(self.status.as_deref()),
             text(other.or_else(|| schemes.first().copied())),
         );
@@ -117,7 +117,7 @@ mod tests {
         for (name, base_url, words) in [
             ("okta_org2org", None, None),
             ("zscalerbyz", address, None),
-            ("okta_org2org", address, Some("take base_url out")),
+            ("okta_org2org", address, Some("remove base_url")),
             ("zscalerbyz", None, Some("write base_url = ")),
             ("office365", None, Some("use a sink of type = \"handoff\"")),
             ("scim2testapp_oauthbearertoken", address, Some("use a sink of type = \"handoff\"")),

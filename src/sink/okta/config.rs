@@ -157,7 +157,7 @@ fn org(value: &Value<'_>, example: &str) -> Option<Url> {
         return Some(url);
     };
     value.refuse(
-        "`org_url` is the address of the Admin Console",
+        "`org_url` is the address of the Admin Console, not of the org",
         format!("write org_url = \"https://{name}.{domain}\""),
     );
     None
@@ -190,7 +190,7 @@ fn auth(value: &Value<'_>, keyring: Keyring<'_>) -> Option<Auth> {
 
 fn is_token(token: &Secret) -> Result<(), &'static str> {
     if token.expose().starts_with("SSWS ") {
-        return Err("it begins with \"SSWS \", which is no part of the API token");
+        return Err("it begins with \"SSWS \", which is not part of the API token");
     }
     Ok(())
 }
@@ -205,7 +205,9 @@ fn is_key(pem: &Secret, secrets: Secrets) -> Result<(), &'static str> {
     }
     let key = EncodingKey::from_rsa_pem(pem.expose().as_bytes());
     if secrets == Secrets::Checked && key.is_err() {
-        return Err("the private key cannot be used: it is cut short or damaged, or no RSA key");
+        return Err(
+            "the private key cannot be used: it is cut short or damaged, or not an RSA key",
+        );
     }
     Ok(())
 }

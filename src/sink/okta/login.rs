@@ -68,12 +68,12 @@ impl Login {
     pub(super) fn not_accepted(&self) -> &'static str {
         match self.identity {
             Identity::ApiToken(_) => {
-                "; an API token ends when it was not used for 30 days, and with the account of the \
-                 administrator who made it"
+                "; an API token expires after 30 days without use, and with the account of the administrator who created \
+                 it"
             }
             Identity::PrivateKey { .. } => {
-                "; Okta does not accept an access token that it has just given to the service app: see that the \
-                 app is active, and that org_url is the address that Okta names as the issuer of its tokens"
+                "; Okta does not accept an access token that it has just issued to the service app: check that the \
+                 app is active, and that org_url is the issuer address of Okta's tokens"
             }
         }
     }
@@ -100,7 +100,7 @@ impl Login {
     fn assertion(&self, app: &ServiceApp<'_>, to: &Endpoint) -> Result<Secret, Fault> {
         let pem = app.key.read().map_err(|words| unread("the private key", &words))?;
         let unusable = || {
-            let words = "the private key cannot be used: it is no RSA private key of at least 2048 bits in \
+            let words = "the private key cannot be used: it is not an RSA private key of at least 2048 bits in \
                          PEM; nothing was sent";
             fault(Class::Terminal, Code::Invalid, words.to_owned())
         };
@@ -177,7 +177,7 @@ fn refused(to: &Endpoint, reply: &Reply, hidden: &[&str]) -> Fault {
         (300..=399, _) => (
             Class::Terminal,
             Code::Invalid,
-            "; a redirect, which is never followed: compare org_url",
+            "; a redirect, which Scimitar never follows: compare org_url",
         ),
         (400..=499, _) => (Class::Transient, Code::Unreadable, ""),
         _ => (Class::Transient, Code::Unavailable, ""),

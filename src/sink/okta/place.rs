@@ -78,13 +78,13 @@ impl Sink for OktaSink {
     /// That the application can be seen, and that its connection takes a token. Whether it may be set is not
     /// said without a write.
     async fn prove_writable(&self, _: &Reading) -> Result<(), Fault> {
-        let operation = self.operation("prove the right to write to");
+        let operation = self.operation("check the permission to write to");
         self.calls(&operation).check().await
     }
 
     async fn untried_rights(&self) -> Result<Option<String>, Fault> {
         Ok(Some(format!(
-            "{}: whether the log-in may set the token ({}) was not tried: Okta shows that only by a write",
+            "{}: the permission to set the token ({}) was not checked: Okta shows it only on a write",
             self.place.location,
             rights::WRITES
         )))

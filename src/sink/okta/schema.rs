@@ -26,7 +26,8 @@ pub(super) fn sink() -> Value {
 fn auth() -> Value {
     const TOKEN: &str = "The API token (SSWS); by reference only.";
     const KEY: &str = "Its RSA private key in PEM; by reference only.";
-    const KEY_ID: &str = "Which of the service app's public keys it belongs to. Default: not said, for one that has one key.";
+    const KEY_ID: &str =
+        "The ID of the service app's public key. Default: none, for an app with one key.";
     let method = |name: &'static str, about| table(about).tag("method", name);
     any_of_these(
         "How to log in.",

@@ -100,7 +100,7 @@ impl Limits {
             })
         };
         if ours || self.reserved.contains(&key) {
-            return unfit("is kept for what Scimitar writes itself");
+            return unfit("is reserved for Scimitar");
         }
         (self.check_key)(key).or_else(unfit)
     }
@@ -117,7 +117,7 @@ impl Limits {
             way_out: way_out.to_owned(),
         };
         let broken = |problem: &minijinja::Error| {
-            let words = unusable(problem, "every name is plain text");
+            let words = unusable(problem, "each name stands for plain text, which has no parts");
             unfit(words, "write a template such as \"{{ connection }}\"")
         };
         let environment = environment();
@@ -125,13 +125,13 @@ impl Limits {
         let all = all_names();
         for name in &used {
             if name == TOKEN {
-                let words = "the token's value is never put where everybody reads it who may see that the \
-                             place is there";
-                let way_out = "take {{ token }} out; {{ token_id }} says which token it is";
+                let words = "the token's value must not be in metadata, which more people can read than the \
+                             secret";
+                let way_out = "remove {{ token }}; {{ token_id }} identifies the token";
                 return Err(unfit(words.to_owned(), way_out));
             }
             if !all.contains(&name.as_str()) {
-                return Err(unfit(unknown_name(name, &all), "use one of the names that there are"));
+                return Err(unfit(unknown_name(name, &all), "use one of the known names"));
             }
             if name == OWNER && known.owner.is_none() {
                 let words = "the connection has no owner".to_owned();
@@ -183,7 +183,9 @@ impl Labels {
         let mut said = Said::default();
         for (key, text) in &self.0 {
             let value = rendered(&environment, text, &context)
-                .map_err(|problem| unusable(&problem, "every name is plain text"))
+                .map_err(|problem| {
+                    unusable(&problem, "each name stands for plain text, which has no parts")
+                })
                 .and_then(|value| limits.check_value(&value).map(|()| value));
             match value {
                 Ok(value) if !value.is_empty() => {
@@ -322,8 +324,8 @@ mod tests {
     fn what_cannot_be_meant_is_refused_with_a_way_out() {
         let known = Known { connection: Some("A b"), ..Known::default() };
         for (text, words, way_out) in [
-            ("{{ token }}", "never put where everybody", "token_id"),
-            ("{% if token %}x{% endif %}", "never put where everybody", "token_id"),
+            ("{{ token }}", "must not be in metadata", "token_id"),
+            ("{% if token %}x{% endif %}", "must not be in metadata", "token_id"),
             ("{{ tokn_id }}", "did you mean \"token_id\"?", "names"),
             ("{{ owner }}", "has no owner", "owner = \"identity team\""),
             ("{{ expires_at }}", "\"2026-12-22T04:00:00Z\" holds :", "{{ expires_on }}, a day"),

@@ -94,7 +94,7 @@ impl PayloadTemplate {
                 return Err(error(
                     key,
                     format!(
-                        "the token is in {other:?} already; exactly one key may hold it, so that \
+                        "the token is already in {other:?}; exactly one key may hold it, so that \
                          it can be read back"
                     ),
                 ));
@@ -107,7 +107,7 @@ impl PayloadTemplate {
         let Some(token_key) = token_key else {
             return Err(error(
                 "",
-                "no key holds the token: one must, as in SCIM_TOKEN = \"{{ token }}\"",
+                "no key holds the token: one key must, as in SCIM_TOKEN = \"{{ token }}\"",
             ));
         };
         let (before, after) = around_token(&environment, token_key, source)?;
@@ -214,15 +214,15 @@ impl PlainTemplate {
     }
 }
 
-const NEVER_PLAIN: &str = "the token is never put where every user of the machine can read it; it is on the \
-                           program's standard input";
+const NEVER_PLAIN: &str = "arguments must not hold the token, because every user of the machine can read them; the program receives \
+                           it on its standard input";
 
 /// A context with further names.
 pub(super) fn with<'a>(context: Value, more: impl Iterator<Item = (&'a str, Value)>) -> Value {
     minijinja::context! { ..context, ..Value::from_pairs(more.collect::<Vec<_>>()) }
 }
 
-const LITERAL_ONLY: &str = "only literal text may stand around {{ token }}, without filters, \
+const LITERAL_ONLY: &str = "only literal text may surround {{ token }}, without filters, \
                             conditions or other names, so that the token can be read back; use \
                             other keys for the rest";
 
@@ -246,7 +246,13 @@ fn names_in(
 }
 
 fn not_a_template(key: &str, problem: &minijinja::Error) -> PayloadError {
-    error(key, unusable(problem, "every name is plain text, and the token stands as {{ token }}"))
+    error(
+        key,
+        unusable(
+            problem,
+            "each name stands for plain text, which has no parts; the token is {{ token }}",
+        ),
+    )
 }
 
 fn render_one(
@@ -389,13 +395,13 @@ mod tests {
         type Case = (&'static [(&'static str, &'static str)], &'static str, &'static str);
         let cases: [Case; 12] = [
             (&[("A", "{{ tokn }}")], "A", "did you mean \"token\"?"),
-            (&[("A", "{{ token }}"), ("B", "{{ password_of_root }}")], "B", "there are token,"),
+            (&[("A", "{{ token }}"), ("B", "{{ password_of_root }}")], "B", "names are token,"),
             (&[("A", "{{ token")], "A", "cannot be used"),
             (&[("A", "x")], "", "no key holds the token"),
             (&[], "", "no key holds the token"),
             (&[("A", "{{ token }}"), ("B", "{{ token }}")], "B", "exactly one"),
             (&[("A", "{{ token | upper }}")], "A", "literal text"),
-            (&[("A", "{{ token[:4] }}")], "A", "not there"),
+            (&[("A", "{{ token[:4] }}")], "A", "unknown name"),
             (&[("A", "{{ token }}{{ token }}")], "A", "literal text"),
             (&[("A", "{{ token_id }}{{ token }}")], "A", "literal text"),
             (&[("A", "{{ token }}"), ("B", "{% include 'x' %}")], "B", "cannot be used"),

@@ -58,17 +58,17 @@ impl Form {
         match (self, &held.document, &held.body) {
             (_, _, Body::Binary(_)) => lost(BINARY),
             (Self::Raw, Some(_), _) => lost(
-                "its value is a JSON object, and this delivery (format = \"raw\") would replace the \
-                 whole of it",
+                "its value is a JSON object, and this delivery (format = \"raw\") would replace all \
+                 of it",
             ),
             (_, None, Body::Text(text)) if text.trim().is_empty() => Loss::Nothing,
             (Self::Raw, None, Body::Text(text)) if is_structured(text) => lost(
-                "its value begins as JSON does, and this delivery (format = \"raw\") would replace the \
-                 whole of it",
+                "its value looks like JSON, and this delivery (format = \"raw\") would replace all \
+                 of it",
             ),
             (Self::Raw, None, Body::Text(_)) => Loss::Value,
             (Self::Keys(_), None, Body::Text(text)) if is_structured(text) => {
-                lost("its value begins as JSON does, but is no JSON object that can be read")
+                lost("its value looks like JSON, but is not a valid JSON object")
             }
             (Self::Keys(_), None, Body::Text(_)) => lost(
                 "its value is plain text, not a JSON object (format = \"raw\" delivers the token alone, \
@@ -114,8 +114,8 @@ pub(in crate::sink) fn refuse_loss(
 ) -> Result<(), Fault> {
     let Some(words) = lost(loss, overwrite) else { return Ok(()) };
     let detail = format!(
-        "{words}; Scimitar does not replace it. Deliver to another place, or, if nobody needs what is there, \
-         set overwrite = true in this delivery for one rotation"
+        "{words}; Scimitar does not replace it. Deliver to another place, or, if nobody needs the content, set \
+         overwrite = true in this delivery for one rotation"
     );
     Err(Fault::new(operation, Class::Terminal, Code::ForeignContent, detail))
 }

@@ -41,7 +41,7 @@ impl<T> Latest<T> {
         match &*latest {
             Some((what, at)) if now - *at < CATCHING_UP && is_older(what) => {
                 let words = format!(
-                    "the answer is older than our own last write: {who} has yet to catch up"
+                    "the answer is older than Scimitar's last write: {who} has not caught up yet"
                 );
                 Err(Fault::new(operation, Class::Transient, Code::Unavailable, words))
             }

@@ -14,7 +14,7 @@ pub(in crate::sink) fn invalid(operation: &str, words: String) -> Fault {
 
 /// What the ledger remembers of a place cannot be used; `words` follow that.
 pub(in crate::sink) fn not_remembered(place: &Place, words: &str) -> Fault {
-    let words = format!("what the ledger remembers of it {words}");
+    let words = format!("the ledger's record of it {words}");
     invalid(&format!("reopen {}", place.location), words)
 }
 

@@ -46,7 +46,7 @@ pub(in crate::sink) fn lost(loss: &Loss, overwrite: bool) -> Option<&str> {
 
 /// That a place is in another state than the one that was read.
 pub(in crate::sink) fn changed(operation: &str) -> Fault {
-    let words = "it was changed by somebody else since it was read";
+    let words = "somebody else changed it after it was read";
     Fault::new(operation, Class::Conflict, Code::Changed, words)
 }
 
@@ -61,7 +61,7 @@ fn may_overwrite(theirs: &Marks, ours: &Marks, way_out: &str) -> Result<(), Refu
             class: Class::Terminal,
             code: Code::ForeignOwner,
             words: format!(
-                "it holds a token of connection {}, not of {}; {way_out} once nobody needs it",
+                "it holds a token of connection {}, not of {}; {way_out} once nobody needs the token",
                 theirs.connection_id, ours.connection_id,
             ),
         });
@@ -71,8 +71,8 @@ fn may_overwrite(theirs: &Marks, ours: &Marks, way_out: &str) -> Result<(), Refu
             class: Class::Conflict,
             code: Code::Changed,
             words: format!(
-                "it holds generation {} of this very ledger, which is newer than {}: somebody delivered \
-                 it since the last look, and the next look decides anew",
+                "it holds generation {} of this ledger, which is newer than {}: it was delivered \
+                 since the last check, and the next check decides again",
                 theirs.generation, ours.generation,
             ),
         });

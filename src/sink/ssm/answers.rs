@@ -68,17 +68,17 @@ fn own(status: u16, name: &str, words: &str, effect: Effect) -> (Class, Code, St
         "ParameterAlreadyExists" => (
             Class::Conflict,
             Code::Changed,
-            "it was made by somebody else since it was read".to_owned(),
+            "somebody else created it after it was read".to_owned(),
         ),
         "TooManyUpdates" => {
-            (Class::Transient, Code::Throttled, with("; somebody else writes it now"))
+            (Class::Transient, Code::Throttled, with("; somebody else is writing it now"))
         }
         "ParameterMaxVersionLimitExceeded" => (
             Class::Terminal,
             Code::Invalid,
             with(
-                "; AWS keeps 100 versions and deletes none that has a label: move the label of the oldest \
-                 one (aws ssm label-parameter-version) or take it off (unlabel-parameter-version)",
+                "; AWS keeps 100 versions and does not delete a labelled one: move the label of the oldest \
+                 version (aws ssm label-parameter-version) or remove it (unlabel-parameter-version)",
             ),
         ),
         "AccessDenied" | "AccessDeniedError" | "InvalidKeyId"
@@ -88,7 +88,7 @@ fn own(status: u16, name: &str, words: &str, effect: Effect) -> (Class, Code, St
                 Class::Terminal,
                 Code::Forbidden,
                 with(
-                    "; see that the key is there and enabled, and grant what `scimitar permissions` prints",
+                    "; check that the key exists and is enabled, and grant what `scimitar permissions` prints",
                 ),
             )
         }
@@ -118,7 +118,9 @@ fn own(status: u16, name: &str, words: &str, effect: Effect) -> (Class, Code, St
         | "AuthFailure" => (
             Class::Terminal,
             Code::Unauthorized,
-            with("; the credentials are not known there: are they of this account and partition?"),
+            with(
+                "; AWS does not know the credentials: check that they belong to this account and partition",
+            ),
         ),
         _ if status == 429 => (Class::Transient, Code::Throttled, with("")),
         "InternalServerError" | "InternalFailure" | "ServiceUnavailable" => {
@@ -132,8 +134,8 @@ fn own(status: u16, name: &str, words: &str, effect: Effect) -> (Class, Code, St
 /// An answer that is not AWS's: a proxy's or a load balancer's.
 fn foreign(status: u16, effect: Effect) -> (Class, Code, String) {
     let words = format!(
-        "answered {status} without AWS's own words: something in front of it answered, which says \
-         nothing of the parameter"
+        "answered {status} without an AWS error: a proxy or load balancer answered, so nothing \
+         is known about the parameter"
     );
     match status {
         429 => (Class::Transient, Code::Throttled, words),

@@ -187,8 +187,8 @@ impl Calls<'_> {
             }
             Err(refused) => Err(refused.fault),
             Ok(_) => {
-                let words = "a write that had to be refused was carried out: the parameter was deleted in \
-                             between, and now holds \"scimitar-proof\", which is no token";
+                let words = "a write that should have been rejected was accepted: the parameter was deleted in the \
+                             meantime, and now holds \"scimitar-proof\", which is not a token";
                 Err(Fault::new(self.operation, Class::Transient, Code::Changed, words))
             }
         }
@@ -273,7 +273,7 @@ impl Calls<'_> {
             let name = HeaderName::from_str(name);
             let value = HeaderValue::from_str(text);
             let (Ok(name), Ok(mut value)) = (name, value) else {
-                return Err(self.unsigned("a header holds what none may hold"));
+                return Err(self.unsigned("a header has characters that are not allowed"));
             };
             value.set_sensitive(name != "x-amz-target");
             headers.insert(name, value);

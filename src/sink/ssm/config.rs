@@ -133,7 +133,7 @@ fn target(table: &Table<'_>, known: &Known<'_>) -> Option<SsmTarget> {
     let description = table.get("description").and_then(|value| description(&value));
     let raw = table.get("format").and_then(|value| value.word(&[("json", false), ("raw", true)]));
     let raw = raw.unwrap_or(false);
-    let bare = raw.then_some("take one of the two out");
+    let bare = raw.then_some("remove one of the two");
     let payload = table.get("payload").and_then(|value| payload(&value, bare, false));
     let overwrite = overwrite(table);
     let tags = labels(table, &TAGS, known);

@@ -139,19 +139,19 @@ impl SsmSink {
     fn unshown(&self, held: Option<&Held>, container: Option<&Container>) -> String {
         let place = &self.checked.place.location;
         let mut words = vec![format!(
-            "{place}: the Parameter Store has no compare-and-set; a write of somebody else at the same \
-             moment can be lost, which is noticed after it"
+            "{place}: the Parameter Store has no compare-and-set; a write by somebody else at the same \
+             moment can be lost, which is detected only afterwards"
         )];
         if held.is_none() && self.store.account.settings.account.create {
             words.push(
-                "it is not there yet, and AWS has no dry run: that it may be made cannot be shown before \
-                 the first token is delivered"
+                "it does not exist yet, and AWS has no dry run: the permission to create it cannot be checked before \
+                 the first delivery"
                     .to_owned(),
             );
         }
         if container.is_none() {
             words.push(
-                "STS refused to say which account the credentials belong to; until the parameter exists, \
+                "STS did not return which account the credentials belong to; until the parameter exists, \
                  credentials of another account would not be noticed"
                     .to_owned(),
             );
@@ -167,7 +167,7 @@ impl SsmSink {
     ) -> Result<Seen, Fault> {
         let seen = self.look(calls).await?;
         let Some(read) = read_in else { return Ok(seen) };
-        let untold = "STS now refuses to say which account the credentials are of";
+        let untold = "STS no longer returns which account the credentials belong to";
         let now = seen.container.as_ref();
         match elsewhere_now(read, now, "the credentials now lead to", untold) {
             None => Ok(seen),
@@ -201,7 +201,7 @@ impl SsmSink {
                 fail("there is no such parameter, and create = false".to_owned())
             }
             Some(held) if held.of_type != calls::SECURE => fail(format!(
-                "it is of type {}, whose value AWS keeps in clear; delete it, or deliver to another \
+                "it is of type {}, whose value AWS stores unencrypted; delete it, or deliver to another \
                  parameter",
                 held.of_type
             )),
@@ -218,8 +218,8 @@ impl SsmSink {
         };
         if bytes.len() > most {
             let words = format!(
-                "its value would have {} bytes, and a parameter of this tier holds {most}: leave fields out \
-                 by `payload`, or use format = \"raw\"",
+                "its value would have {} bytes, and a parameter of this tier holds {most}: leave out fields \
+                 with `payload`, or use format = \"raw\"",
                 bytes.len()
             );
             return Err(invalid(operation, words));
@@ -242,8 +242,8 @@ impl SsmSink {
         let (value, held) = (delivery.value.digest(), held.map(TokenValue::digest));
         let change = tags::announcing(&seen.tags, &delivery.marks, &value, held.as_ref());
         change.ok_or_else(|| {
-            let words = "the marks do not fit into a tag, and the value leaves no room for them; leave \
-                         `payload` and `format` out";
+            let words = "the marks do not fit into a tag, and the value has no room for them; remove \
+                         `payload` and `format`";
             invalid(operation, words.to_owned())
         })
     }
@@ -281,8 +281,8 @@ impl SsmSink {
             |words: String| Fault::new(calls.operation, Class::Ambiguous, Code::Changed, words);
         if !follows(before, made) {
             return Err(met(format!(
-                "it was written as version {made}, and {before} was read: somebody else wrote at the same \
-                 moment, and what they wrote is no longer what readers get"
+                "it was written as version {made}, but version {before} was read: somebody else \
+                 wrote in between, and readers no longer get that content"
             )));
         }
         let held = calls.get().await.map_err(Fault::in_doubt)?;
@@ -340,7 +340,7 @@ impl Sink for SsmSink {
     /// Asks for a write that AWS refuses in one way to who may write, and in another to who may not: a
     /// new parameter of a name that is taken.
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {
-        let operation = self.operation("prove the right to write");
+        let operation = self.operation("check the permission to write");
         let calls = self.calls(&operation);
         let seen = self.look_again(&calls, seen.container.as_ref()).await?;
         self.may_write(&operation, &seen)?;
@@ -411,7 +411,7 @@ impl Sink for SsmSink {
         match calls.change_tags(&Change { put, remove: vec![proof] }).await {
             Ok(()) => Ok(Vec::new()),
             Err(fault) if fault.code == Code::Forbidden => Ok(vec![format!(
-                "{}: its tags may not be written, which `tags` in the delivery asks for: {}",
+                "{}: `tags` in the delivery needs the permission to write tags, which is missing: {}",
                 self.checked.place.location, fault.detail
             )]),
             Err(fault) => Err(fault),

@@ -22,10 +22,10 @@ pub(super) fn sink() -> Value {
 /// An entry of `deliver_to`.
 pub(super) fn target() -> Value {
     const ABOUT: &str =
-        "What is said of it when it is made; everybody who may list parameters reads it.";
+        "Description set on creation (visible to everyone who may list parameters).";
     const FORMAT: &str = "One object, or the token alone as plain text. Default: \"json\".";
-    const OVERWRITE: &str = "Whether what others put there, and what cannot be read as such an object, \
-                             may be lost. Default: false, it is refused.";
+    const OVERWRITE: &str = "Whether existing content of others, or content that is not such an object, may \
+                             be overwritten. Default: false, the delivery is refused.";
     table("A parameter in AWS Systems Manager.")
         .must("sink", sink_schema())
         .must("parameter", text("The parameter's name.", "/scim/initech"))

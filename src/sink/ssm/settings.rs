@@ -97,14 +97,16 @@ pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
         return Err("must have 1 to 900 characters");
     }
     if name.starts_with("arn:") {
-        return Err("is an ARN; write the parameter's name, the account is the credentials'");
+        return Err(
+            "is an ARN; write the parameter's name (the account is that of the credentials)",
+        );
     }
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_.-".contains(&b)) {
         return Err("may hold letters, digits and / _ . - only");
     }
     let path = name.strip_prefix('/').unwrap_or(name);
     if path.contains('/') && path == name {
-        return Err("is a path, and begins with / then, as /scim/initech");
+        return Err("is a path and must begin with /, as in /scim/initech");
     }
     if path.split('/').any(str::is_empty) {
         return Err("has an empty part between two slashes, or ends in one");
@@ -114,7 +116,7 @@ pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
     }
     let first = path.get(..3).map(str::to_ascii_lowercase).unwrap_or_default();
     if first == "aws" || first == "ssm" {
-        return Err("begins with \"aws\" or \"ssm\", which AWS keeps for itself");
+        return Err("begins with \"aws\" or \"ssm\", which AWS reserves");
     }
     Ok(())
 }
@@ -125,7 +127,7 @@ impl SsmTarget {
         let target: Self = remembered(place)?;
         if PlaceKey::new(KIND, &account.location(target.path())) != place.key {
             let words =
-                format!("is in another account or region than [sinks.{}] names today", place.sink);
+                format!("is in another account or region than [sinks.{}] names now", place.sink);
             return Err(not_remembered(place, &words));
         }
         Ok(target)

@@ -61,7 +61,12 @@ pub(super) fn unanswered(operation: &str, lost: Unanswered, effect: Effect) -> F
 /// An answer of 200 that cannot be read.
 pub(super) fn unreadable(operation: &str, words: &str, effect: Effect) -> Fault {
     let class = lost(effect);
-    Fault::new(operation, class, Code::Unreadable, format!("{words}; this is no answer of Vault's"))
+    Fault::new(
+        operation,
+        class,
+        Code::Unreadable,
+        format!("{words}; this is not an answer from Vault"),
+    )
 }
 
 /// Any answer but a good one; nothing that was sent shows up in its words.
@@ -92,7 +97,7 @@ fn own(status: u16, errors: &[String], hidden: &[&str], effect: Effect) -> (Clas
         400 if words.contains("did not match the current version") => (
             Class::Conflict,
             Code::Changed,
-            "it was changed by somebody else since it was read".to_owned(),
+            "somebody else changed it after it was read".to_owned(),
         ),
         400 if words.contains("from non-versioned to versioned data") => {
             (Class::Transient, Code::Unavailable, said(""))
@@ -101,22 +106,25 @@ fn own(status: u16, errors: &[String], hidden: &[&str], effect: Effect) -> (Clas
             Class::Terminal,
             Code::Forbidden,
             said(
-                "; the token's policies do not grant this, also after a fresh log-in; \
+                "; the token's policies do not grant this, even after a fresh log-in; \
                  `scimitar permissions` prints what is needed",
             ),
         ),
         404 => (
             Class::Terminal,
             Code::Invalid,
-            said("; is the mount right, and may the token see it?"),
+            said("; check the mount, and that the token may see it"),
         ),
-        412 => (Class::Transient, Code::Unavailable, said("; this node has yet to catch up")),
+        412 => (Class::Transient, Code::Unavailable, said("; this node has not caught up yet")),
         // A standby that cannot answer yet; a limit on requests is told in words.
         429 if words.is_empty() => {
             (Class::Transient, Code::Unavailable, said("; this is a standby"))
         }
         429 => (Class::Transient, Code::Throttled, said("")),
         472 | 473 => (Class::Transient, Code::Unavailable, said("; this is a standby")),
+        503 if words.to_ascii_lowercase().contains("sealed") => {
+            (Class::Transient, Code::Unavailable, said("; unseal it"))
+        }
         503 => (Class::Transient, Code::Unavailable, said("; it is sealed or under maintenance")),
         500..=599 => (lost(effect), Code::Unavailable, said("")),
         _ => (Class::Terminal, Code::Invalid, said("")),
@@ -130,8 +138,8 @@ fn foreign(reply: &Reply, effect: Effect) -> (Class, Code, String) {
         300..=399 => {
             let target = reply.redirect().unwrap_or("somewhere else");
             let words = format!(
-                "answered {status}, a redirect to {target}, which is never followed: the token \
-                 would go along. A standby does this while it knows no leader; if it stays, put \
+                "answered {status}, a redirect to {target}, which Scimitar never follows: it would \
+                 send the token there. A standby does this while it knows no leader; if it continues, put \
                  the address of the active node or of the load balancer into `address`"
             );
             // It is also what a standby answers when the leader that it had passed the call on to
@@ -141,21 +149,21 @@ fn foreign(reply: &Reply, effect: Effect) -> (Class, Code, String) {
         429 => (
             Class::Transient,
             Code::Throttled,
-            "answered 429 from something in front of it".to_owned(),
+            "answered 429 from a proxy or load balancer".to_owned(),
         ),
         472 | 473 => (Class::Transient, Code::Unavailable, format!("answered {status}: a standby")),
         400..=499 if status != 408 => (
             Class::Transient,
             Code::Unreadable,
             format!(
-                "answered {status} without Vault's own words: something in front of it answered, \
-                 which says nothing of the secret"
+                "answered {status} without a Vault error: a proxy or load balancer answered, \
+                 so nothing is known about the secret"
             ),
         ),
         _ => (
             lost(effect),
             Code::Unavailable,
-            format!("answered {status} without Vault's own words: a load balancer's, by its look"),
+            format!("answered {status} without a Vault error: probably from a load balancer"),
         ),
     }
 }

@@ -125,7 +125,7 @@ pub(super) async fn read(
         },
         // An engine of version 2 says this of every path that is meant for one of version 1.
         (404, Engine::One) if reply.json::<Warned>().is_ok() => {
-            let words = "the engine is none of version 1 (any more)";
+            let words = "the engine is not (or no longer) version 1";
             Err(Fault::new(operation, Class::Terminal, Code::Invalid, words))
         }
         _ => Err(answers::refused(operation, &reply, Effect::None)),
@@ -199,7 +199,7 @@ pub(super) async fn prove_two(
         return Ok(());
     }
     if reply.status == 200 {
-        let words = "a write that could not be one was accepted: this is no engine of version 2";
+        let words = "an invalid write was accepted: this is not a version 2 engine";
         return Err(Fault::new(operation, Class::Terminal, Code::Invalid, words));
     }
     Err(answers::refused(operation, &reply, Effect::None).settled())

@@ -167,7 +167,7 @@ impl VaultServer {
         let text = text.expose().trim();
         if text.is_empty() || !fits_a_header(text) {
             return Err(failed(format!(
-                "`{what}` is empty or holds characters that no header may hold"
+                "`{what}` is empty or has characters that are not allowed in a header"
             )));
         }
         Ok(Secret::new(text.to_owned()))
@@ -183,7 +183,7 @@ impl VaultServer {
                 .map_err(|words| answers::unreadable(&self.logging_in(), &words, Effect::None))?,
             403 if answers::errors(&reply).is_some() => {
                 return Err(self.unauthorized(
-                    "the token is not known (any more), or its policies do not grant \"read\" on \
+                    "the token is not (or no longer) known, or its policies do not grant \"read\" on \
                      auth/token/lookup-self, as the policy \"default\" does",
                 ));
             }
@@ -210,8 +210,8 @@ impl VaultServer {
             return Err(self.unauthorized(
                 "the wrapping token is not valid: it has expired, or somebody has used it. It \
                  works once, so each start of scimitar needs a new one. Unless an earlier start \
-                 used it, or an answer to this one was lost, that is a POSSIBLE INTERCEPTION of \
-                 the secret id: revoke it, find out who took it, and issue a new one",
+                 used it, or the answer to this one was lost, this is a POSSIBLE INTERCEPTION of \
+                 the secret id: revoke it, find out who used it, and issue a new one",
             ));
         }
         if said != 200 {
@@ -219,13 +219,13 @@ impl VaultServer {
         }
         if let Err(lost) = reply.body() {
             return Err(self.unauthorized(&format!(
-                "the secret id was taken out of its wrapping, but {lost}: it is lost, and the \
-                 wrapping token works no second time; issue a new one"
+                "the secret id was unwrapped, but {lost}: the secret id is lost, and the wrapping token \
+                 does not work a second time; issue a new one"
             )));
         }
         let inside: Data<SecretId> = reply
             .json()
-            .map_err(|_| self.unauthorized("what was wrapped is no AppRole secret id"))?;
+            .map_err(|_| self.unauthorized("the wrapped value is not an AppRole secret id"))?;
         let secret_id = Secret::new(inside.data.secret_id);
         state.unwrapped = Some(Unwrapped { of: wrapping, secret_id: secret_id.clone() });
         Ok(secret_id)
@@ -237,27 +237,55 @@ impl VaultServer {
             && let Some(errors) = answers::errors(&reply)
         {
             let words = crate::http::quote(&errors.join("; "), &reply.hidden());
-            return Err(self.unauthorized(&format!("answered {}: {words}", reply.status)));
+            let way_out = self.way_out(reply.status);
+            return Err(
+                self.unauthorized(&format!("answered {}: {words}; {way_out}", reply.status))
+            );
         }
         if reply.status != 200 {
             return Err(answers::refused(&self.logging_in(), &reply, Effect::None));
         }
         let unreadable = |words: &str| answers::unreadable(&self.logging_in(), words, Effect::None);
         let granted = reply.json::<LoggedIn>().map_err(|words| unreadable(&words))?.auth;
-        let granted = granted.ok_or_else(|| unreadable("the answer grants no token"))?;
+        let granted = granted.ok_or_else(|| unreadable("the answer contains no token"))?;
         let token = Secret::new(granted.client_token);
         if token.expose().is_empty() {
             return Err(self.unauthorized(
-                "the log-in was accepted but grants no token yet, as one that wants a second \
-                 factor does; take that off the role, nobody is there to give it",
+                "the log-in was accepted but grants no token yet, as with a second factor; remove \
+                 the second factor from the role, because nobody can enter it",
             ));
         }
         if !fits_a_header(token.expose()) {
-            return Err(unreadable("the token that was granted cannot be one"));
+            return Err(unreadable("the granted token is not valid"));
         }
         let life = Duration::from_secs(granted.lease_duration);
         let role = granted.metadata.and_then(|mut told| told.remove("role_name"));
         Ok(Access::new(token, serial, self.clock.now(), life, granted.renewable).of_role(role))
+    }
+
+    /// What to do about a log-in that is rejected with this status.
+    fn way_out(&self, status: u16) -> String {
+        let mount = &self.settings.auth.mount;
+        // The same words for a role that may not, and for a method that is not there.
+        let enabled = match status {
+            403 => format!("is the method enabled at auth/{mount}? "),
+            _ => String::new(),
+        };
+        let compare = match &self.settings.auth.method {
+            Method::Approle { .. } => {
+                "compare `role_id` with the role; if the secret ID has expired, was used up or was destroyed, \
+                 put a new one where `secret_id` is kept: it is read again at each try"
+            }
+            Method::Kubernetes { .. } | Method::Jwt { .. } => {
+                "compare `role`, and what it is bound to, with the claims of the JWT"
+            }
+            Method::Cert { .. } => "compare the client certificate with what the role allows",
+            Method::AwsIam { .. } => {
+                "compare `role` and `header_value` with the role at the server"
+            }
+            Method::Token(_) => "put a token that works where `token` is kept",
+        };
+        format!("{enabled}{compare}")
     }
 
     /// A call of the log-in itself, which is answered by no further log-in.

@@ -172,9 +172,9 @@ impl VaultSink {
     fn untold(&self) -> Option<String> {
         let None = self.read_in()? else { return None };
         Some(format!(
-            "the server of {} does not say which cluster and engine it is (sys/health is blocked, or \
-             answers without a cluster_id): that another cluster or engine answers there would not be \
-             noticed, and a secret that is missing for that reason counts as empty; let Scimitar reach \
+            "the server of {} does not return which cluster and engine it is (sys/health is blocked, or \
+             answers without a cluster_id): Scimitar would not notice if another cluster or engine answered \
+             there, and would treat a secret that is missing there as empty; let Scimitar reach \
              sys/health, which needs no token",
             self.checked.place.location
         ))
@@ -182,7 +182,7 @@ impl VaultSink {
 
     /// A standby that has yet to catch up shows what was there before our own write.
     fn not_older(&self, operation: &str, seen: Seen) -> Result<Seen, Fault> {
-        let (now, who) = (self.server.clock.now(), "it came from a standby that");
+        let (now, who) = (self.server.clock.now(), "the answer came from a standby that");
         self.written.refuse_older(operation, now, who, |number| seen.number < *number)?;
         Ok(seen)
     }
@@ -210,8 +210,8 @@ impl VaultSink {
         if mount.engine == Engine::Two || self.checked.keys.hold_marks() {
             return Ok(());
         }
-        let words = "a key-value engine of version 1 has no custom_metadata for the marks that \
-                     `payload` leaves no room for; leave `payload` out, or use version 2";
+        let words = "a key-value engine of version 1 has no custom_metadata for the marks, which \
+                     do not fit beside `payload`; leave `payload` out, or use version 2";
         Err(Fault::new(operation, Class::Terminal, Code::Invalid, words))
     }
 
@@ -241,7 +241,7 @@ impl VaultSink {
             let marked = kv::announce(&self.server, operation, mount, patch).await;
             marked.map_err(|fault| Fault {
                 class: Class::Ambiguous,
-                detail: format!("the token is there, but its marks are not: {}", fault.detail),
+                detail: format!("the token was written, but its marks were not: {}", fault.detail),
                 ..fault
             })?;
         }
@@ -323,7 +323,7 @@ impl Sink for VaultSink {
     }
 
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {
-        let operation = self.operation("prove the right to write");
+        let operation = self.operation("check the permission to write");
         let (mount, seen) = self.look(&operation, seen.container.clone()).await?;
         self.room_for_marks(&operation, &mount)?;
         match mount.engine {
@@ -342,7 +342,7 @@ impl Sink for VaultSink {
     }
 
     async fn missing_rights(&self, mode: Mode) -> Result<Vec<String>, Fault> {
-        let operation = self.operation("ask for the rights on");
+        let operation = self.operation("ask for the permissions on");
         let known = self.mount.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mount = match known {
             Some(mount) => mount,
@@ -419,7 +419,7 @@ impl Sink for VaultSink {
 
 /// Refuses what is in something else than when it was read.
 fn still_in(operation: &str, read: &Container, now: Option<&Container>) -> Result<(), Fault> {
-    let untold = "the server no longer says which engine and cluster it is";
+    let untold = "the server no longer returns which engine and cluster it is";
     match elsewhere_now(read, now, "the path now leads to", untold) {
         None => Ok(()),
         Some(words) => {
@@ -434,7 +434,7 @@ fn unsettled(operation: &str, before: Option<Container>, after: Option<Container
         container.map_or_else(|| "an unknown cluster".to_owned(), |container| container.words)
     };
     let words = format!(
-        "nothing is there, but the address led to {} before that was asked and to {} after it",
+        "the secret does not exist, but the address led to {} before the read and to {} after it",
         words(before),
         words(after)
     );

@@ -40,13 +40,13 @@ impl Mount {
         match (engine, named) {
             (Engine::One, _) => Some(format!(
                 "{name} is a key-value engine of version 1: it has no compare-and-set, so a write \
-                 of somebody else at the same moment can be lost, and no versions to go back to; \
+                 by somebody else at the same moment can be lost, and no versions to go back to; \
                  version 2 has both"
             )),
             // The API has it there, and who copies a path from it gets a secret of that name.
             (Engine::Two, Some((part, rest))) => Some(format!(
-                "the secret is called \"{key}\", with \"{part}/\" in its name: whoever asks {name} \
-                 for \"{rest}\" does not find it; if that is what is meant, take \"{part}/\" out of \
+                "the secret is called \"{key}\", with \"{part}/\" in its name: a client that \
+                 asks {name} for \"{rest}\" does not find it; if you mean \"{rest}\", remove \"{part}/\" from \
                  `path`"
             )),
             (Engine::Two, None) => None,
@@ -108,7 +108,7 @@ pub(super) async fn ask(
     server: &Arc<VaultServer>,
     checked: &Checked,
 ) -> Result<(Mount, Option<Instance>), Fault> {
-    let operation = format!("find the mount of {}", checked.place.location);
+    let operation = format!("read {}", checked.place.location);
     let asked = checked.mount.as_ref().unwrap_or(&checked.path);
     let call = || Raw::get(format!("sys/internal/ui/mounts/{asked}"));
     let reply = server.send(&operation, Effect::None, call).await?;
@@ -137,7 +137,7 @@ pub(super) async fn ask(
         return Err(wrong(format!("{name} is an engine of type {kind}, not a key-value one")));
     }
     if checked.mount.as_ref().is_some_and(|said| *said != name) {
-        return Err(wrong(format!("`mount` says otherwise, but the server has it at {name}")));
+        return Err(wrong(format!("`mount` differs: the server has it at {name}")));
     }
     let key = below(&checked.path, &name)
         .ok_or_else(|| wrong(format!("the path names the mount {name} and no secret in it")))?;
@@ -145,7 +145,7 @@ pub(super) async fn ask(
         Some("2") => Engine::Two,
         Some("1") | None => Engine::One,
         Some(_) => {
-            return Err(wrong(format!("{name} is a key-value engine of a version unknown here")));
+            return Err(wrong(format!("{name} is a key-value engine of an unknown version")));
         }
     };
     Ok((Mount { name, key: key.to_owned(), engine }, instance))
@@ -223,14 +223,14 @@ fn biting(engine: &Limits, secret: Option<&Limits>, marks_beside: bool) -> Resul
         let Some(limits) = limits else { continue };
         if deletes(&limits.delete_version_after) {
             return Err(format!(
-                "{whose} delete_version_after would delete the token by itself while it is in \
-                 use; set it to 0s, or name a path in another mount"
+                "{whose} delete_version_after would delete the token automatically while it is in use; \
+                 set it to 0s, or name a path in another mount"
             ));
         }
         if limits.metadata_cas_required && marks_beside {
             return Err(format!(
                 "{whose} metadata_cas_required is set, and with `payload` the marks go to \
-                 custom_metadata, which is written without it here; leave `payload` out or lift \
+                 custom_metadata, which Scimitar writes without check-and-set; leave `payload` out or lift \
                  the setting"
             ));
         }
@@ -240,8 +240,8 @@ fn biting(engine: &Limits, secret: Option<&Limits>, marks_beside: bool) -> Resul
         own => own,
     };
     if kept == 1 {
-        return Err("max_versions = 1 destroys the older token with the write of the new one, \
-                    while it is still to be used; allow at least 2"
+        return Err("max_versions = 1 destroys the previous token with the write of the new one, \
+                    while it is still in use; allow at least 2"
             .to_owned());
     }
     Ok(())
@@ -273,7 +273,10 @@ mod tests {
             assert_eq!(caveat(Engine::Two, fine), None, "{fine}");
         }
         let said = caveat(Engine::Two, "data/scim/initech").unwrap();
-        assert!(said.contains("whoever asks secret for \"scim/initech\" does not find"), "{said}");
+        assert!(
+            said.contains("a client that asks secret for \"scim/initech\" does not find"),
+            "{said}"
+        );
         assert!(caveat(Engine::Two, "metadata/x").is_some());
         assert!(caveat(Engine::One, "data/x").unwrap().contains("version 1"));
     }

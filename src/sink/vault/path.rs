@@ -17,12 +17,10 @@ pub(super) fn check_path(path: &str) -> Result<(), &'static str> {
         return Err("holds white space or control characters");
     }
     if path.chars().any(|c| "%?#\\*".contains(c)) {
-        return Err("holds one of % ? # \\ *, which mean something else in a URL or a policy");
+        return Err("holds one of % ? # \\ *, which have a special meaning in a URL or a policy");
     }
     if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
-        return Err(
-            "has an empty part, \".\" or \"..\": the server would take it for another path",
-        );
+        return Err("has an empty part, \".\" or \"..\": the server would read it as another path");
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ pub struct Certificate {
 pub struct Sts {
     /// Its region; `None`: the global one.
     pub region: Option<String>,
-    /// Where the server reaches it, when not where the region says.
+    /// The address at which the server reaches it, if not that of the region.
     pub endpoint: Option<Url>,
 }
 
@@ -99,8 +99,8 @@ pub(super) fn sink(
 }
 
 fn address(value: &Value<'_>) -> Option<Url> {
-    const HOW: &str = "write address = \"https://HOST:8200\"; http:// is for a server on this \
-                       machine alone, such as an agent";
+    const HOW: &str = "write address = \"https://HOST:8200\"; http:// is only for a server on \
+                       this machine, such as an agent";
     let url = url(value, "\"https://vault.example.com:8200\"")?;
     let no_path = || match url.path() {
         "/" => Ok(()),
@@ -114,7 +114,7 @@ fn address(value: &Value<'_>) -> Option<Url> {
 fn namespace(value: &Value<'_>) -> Option<String> {
     let text = value.string()?.trim_matches('/');
     if check_path(text).is_err() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        value.refuse("`namespace` cannot be one", "write namespace = \"team-a\" or \"org/team-a\"");
+        value.refuse("`namespace` is not valid", "write namespace = \"team-a\" or \"org/team-a\"");
         return None;
     }
     Some(text.to_owned())
@@ -129,7 +129,7 @@ fn tls(value: &Value<'_>, keyring: Keyring<'_>, http: &HttpConfig) -> Option<Tls
     if let Some(ca) = ca.filter(|_| http.ca_file.is_some()) {
         table.findings().error(
             ca.key_at,
-            "`ca_file` stands in `tls` and in `http`",
+            "`ca_file` is in both `tls` and `http`",
             "keep one of them",
         );
     }
@@ -168,7 +168,7 @@ fn fit_together(client: &Certificate, value: &Value<'_>, keyring: Keyring<'_>) -
     };
     let pem = Secret::new(format!("{cert}\n{}\n", key.expose()));
     let Err(words) = pem::identity(&pem) else { return true };
-    let message = format!("`client_cert` and `client_key` are no pair: {words}");
+    let message = format!("`client_cert` and `client_key` do not belong together: {words}");
     let hint = "name the certificate that was issued for this key";
     if keyring.secrets == Secrets::Checked {
         value.refuse(message, hint);
@@ -181,7 +181,7 @@ fn fit_together(client: &Certificate, value: &Value<'_>, keyring: Keyring<'_>) -
 fn is_private_key(pem: &Secret) -> Result<(), &'static str> {
     let text = pem.expose();
     if text.contains("ENCRYPTED PRIVATE KEY") {
-        return Err("the private key is encrypted; store it without a passphrase");
+        return Err("the private key is encrypted; save it without a passphrase");
     }
     if text.contains("PRIVATE KEY-----") {
         return Ok(());
@@ -221,7 +221,7 @@ fn auth(
         "cert" => {
             if !certified {
                 named.refuse(
-                    "`method = \"cert\"` needs a certificate to show",
+                    "`method = \"cert\"` needs a certificate",
                     "write tls = { client_cert = \"cert.pem\", client_key = { file = \"key.pem\" } } \
                      beside `auth`",
                 );
@@ -280,7 +280,7 @@ fn login_namespace(value: &Value<'_>, within: Option<Option<String>>) -> Option<
     if !inside {
         value.refuse(
             "the `namespace` of the log-in is neither that of the secrets nor one above it",
-            "its token would be good for nothing there: write namespace = \"org/team\" beside \
+            "its token would not be valid there: write namespace = \"org/team\" beside \
              auth = { namespace = \"org\", … }",
         );
         return None;
@@ -306,14 +306,14 @@ fn approle(table: &Table<'_>, keyring: Keyring<'_>) -> Option<Method<SecretRef, 
 /// White space around a secret is dropped when it is used.
 fn fits_a_header(secret: &Secret) -> Result<(), &'static str> {
     let fits = secret.expose().trim().bytes().all(|byte| byte.is_ascii_graphic());
-    if fits { Ok(()) } else { Err("it holds characters that no header may hold") }
+    if fits { Ok(()) } else { Err("it has characters that are not allowed in a header") }
 }
 
 fn header(value: &Value<'_>) -> Option<String> {
     let text = value.string()?;
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         value.refuse(
-            "`header_value` cannot stand in a header",
+            "`header_value` is not a valid header value",
             "copy `iam_server_id_header_value` from the server: vault read auth/aws/config/client",
         );
         return None;

@@ -82,8 +82,8 @@ pub fn policy(keeping: Keeping, inside: &str, deliveries: &[(&VaultTarget, Mode)
         one.secret(inside, &of(Engine::One), beside, *mode);
         if target.mount.is_none() {
             notes.insert(format!(
-                "the mount is taken to be {name}, the first part of the path; if the server has \
-                 it elsewhere, write mount = \"…\" in `deliver_to` and print this again"
+                "the mount is assumed to be {name}, the first part of the path; if the server has \
+                 it elsewhere, write mount = \"…\" in `deliver_to` and run this again"
             ));
         }
         notes.extend(inexact(&target.path).map(str::to_owned));
@@ -110,7 +110,7 @@ pub(super) fn reading<'p>(inside: &str, paths: impl Iterator<Item = &'p str>) ->
         let (mount, key) = path.split_once('/').unwrap_or((path, ""));
         rules.add(format!("{inside}{mount}/data/{key}"), &["read"], WHY);
         ones.add(format!("{inside}{mount}/{key}"), &["read"], WHY);
-        notes.insert(format!("the mount is taken to be {mount}, the first part of the path"));
+        notes.insert(format!("the mount is assumed to be {mount}, the first part of the path"));
         notes.extend(inexact(path).map(str::to_owned));
     }
     let when = "engines of version 1".to_owned();
@@ -125,13 +125,13 @@ pub(super) fn reading<'p>(inside: &str, paths: impl Iterator<Item = &'p str>) ->
 fn inexact(path: &str) -> Option<&'static str> {
     if path.split('/').any(|part| part == "+") {
         return Some(
-            "a part of a path is \"+\", which a policy takes for any part: it grants more than is \
-             needed; give that secret another path",
+            "a part of a path is \"+\", which a policy reads as any part: the policy grants more than \
+             is needed; use another path for that secret",
         );
     }
     (path.contains("{{") || path.contains("${")).then_some(
-        "a path holds {{ or ${, which a policy takes for a template: it grants something else; \
-         give that secret another path",
+        "a path holds {{ or ${, which a policy reads as a template: the policy grants something \
+         else; use another path for that secret",
     )
 }
 
@@ -192,7 +192,7 @@ impl Rules {
             "`check --online` asks which of these are granted",
         );
         let renewed = "auth/token/renew-self".to_owned();
-        self.add(renewed, &["update"], "the log-in is renewed before it ends");
+        self.add(renewed, &["update"], "renews the log-in before it ends");
         match keeping {
             Keeping::Given => {
                 let looked = "auth/token/lookup-self".to_owned();
@@ -200,7 +200,7 @@ impl Rules {
             }
             Keeping::Own => {
                 let back = "auth/token/revoke-self".to_owned();
-                self.add(back, &["update"], "the log-in is given back at the end");
+                self.add(back, &["update"], "revokes the log-in's token at the end");
             }
         }
     }
@@ -230,7 +230,7 @@ impl VaultPolicy {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "# If the server has {when}, these in the place of the rules below that mount:"
+                "# If the server has {when}, use these instead of the rules below that mount:"
             );
             for line in there.iter().flat_map(|rule| lines(rule)) {
                 let _ = writeln!(text, "#   {line}");
@@ -269,7 +269,7 @@ pub(super) async fn granted(
         let mut fault = answers::refused(operation, &reply, Effect::None);
         if fault.code == Code::Forbidden {
             let words = "; grant \"update\" on sys/capabilities-self, which the policy \"default\" \
-                         has: without it nobody can tell what else is missing";
+                         has: without it, it is not known what else is missing";
             fault.detail.push_str(words);
         }
         return Err(fault);
@@ -326,7 +326,9 @@ pub(super) fn lacking<'n>(may: &BTreeSet<String>, needed: &[&'n str]) -> Vec<&'n
 
 /// The fault of a right that is not there.
 pub(super) fn forbidden(operation: &str, right: &str) -> Fault {
-    let words = format!("the token's policies do not grant \"{right}\" on it");
+    let words = format!(
+        "the token's policies do not grant \"{right}\" on it; `scimitar permissions` prints the policy that is needed"
+    );
     Fault::new(operation, Class::Terminal, Code::Forbidden, words)
 }
 
@@ -412,7 +414,7 @@ mod tests {
             policy(Keeping::Given, "", &[(&target("secret/x", None, false), Mode::Rotate)]).hcl();
         assert_eq!(
             text,
-            r#"# NOTE: the mount is taken to be secret, the first part of the path; if the server has it elsewhere, write mount = "…" in `deliver_to` and print this again
+            r#"# NOTE: the mount is assumed to be secret, the first part of the path; if the server has it elsewhere, write mount = "…" in `deliver_to` and run this again
 path "secret/data/x" {
   # the secret
   capabilities = ["create", "read", "update"]
@@ -430,14 +432,14 @@ path "sys/capabilities-self" {
   capabilities = ["update"]
 }
 path "auth/token/renew-self" {
-  # the log-in is renewed before it ends
+  # renews the log-in before it ends
   capabilities = ["update"]
 }
 path "auth/token/lookup-self" {
   # asks how long the token lives
   capabilities = ["read"]
 }
-# If the server has an engine of version 1 at secret, these in the place of the rules below that mount:
+# If the server has an engine of version 1 at secret, use these instead of the rules below that mount:
 #   path "secret/x" {
 #     # the secret
 #     capabilities = ["create", "read", "update"]

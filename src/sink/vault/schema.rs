@@ -17,13 +17,14 @@ const WORD: &str = r"^\S+$";
 
 /// `[sinks.NAME]`.
 pub(super) fn sink() -> Value {
-    const CA: &str = "Certificates to trust beside the system's, in PEM; here or in `http`.";
+    const CA: &str =
+        "Certificates to trust in addition to the system's, in PEM; here or in `http`.";
     let tls = json!({ "dependentRequired": {
         "client_cert": ["client_key"], "client_key": ["client_cert"],
     }});
     let mut keys = table("Certificates of the connection to the server.")
         .may("ca_file", text(CA, "ca.pem"))
-        .may("client_cert", text("Our own certificate and its chain, in PEM.", "ca.pem"))
+        .may("client_cert", text("The client certificate and its chain, in PEM.", "ca.pem"))
         .may("client_key", secret("Its private key, in PEM; by reference only."))
         .build();
     keys["dependentRequired"] = tls["dependentRequired"].clone();
@@ -42,27 +43,27 @@ pub(super) fn sink() -> Value {
 
 fn auth() -> Value {
     const JWT: &str = "The token; by reference only.";
-    const SERVICE: &str = "The service account's token. Default: where Kubernetes puts it.";
+    const SERVICE: &str = "The service account's token. Default: Kubernetes' standard path.";
     const WRAPPED: &str = "Whether the secret id is in a response-wrapping token. Default: false.";
     const SINGLE_USE: &str = "Whether the secret id works once: then `check --online` does not log in \
                               with it. Default: false.";
-    const HEADER: &str = "What the server asks its requests to be signed for \
-                          (iam_server_id_header_value).";
+    const HEADER: &str = "The server's \
+                          iam_server_id_header_value.";
     const STS_REGION: &str = "The region whose STS the server asks (sts_region). Default: the global \
                               STS.";
-    const STS_ENDPOINT: &str = "Where the server reaches that STS (sts_endpoint); needs sts_region. \
-                                Default: where the region says.";
+    const STS_ENDPOINT: &str = "The address at which the server reaches that STS (sts_endpoint); \
+                                needs sts_region. Default: that of the region.";
     let role = |about| fitting(about, WORD, "scimitar");
     let method = |name: &'static str, about| table(about).tag("method", name);
     let mounted = |keys: Keys| {
         const NAMESPACE: &str = "The namespace of the log-in, at or above that of the secrets; \"/\" is \
                                  the root. Default: that of the secrets.";
-        let about = "Where the method is mounted. Default: at its own name.";
+        let about = "Where the method is mounted. Default: the method's name.";
         keys.may("mount", text(about, "team/login")).may("namespace", text(NAMESPACE, "/")).build()
     };
     let mut iam = mounted(
-        method("aws_iam", "Who AWS says that we are, by what its own tools find.")
-            .may("role", role("The role. Default: the one of our name at AWS."))
+        method("aws_iam", "The AWS identity that AWS's own tools find.")
+            .may("role", role("The role. Default: the name of the AWS identity."))
             .may("header_value", fitting(HEADER, r"^[!-~]+$", "vault.example.com"))
             .may("sts_region", fitting(STS_REGION, aws_identity::REGION, "eu-central-1"))
             .may("sts_endpoint", guarded_url(STS_ENDPOINT, "https://sts.example.com")),
@@ -85,13 +86,13 @@ fn auth() -> Value {
             ),
             mounted(
                 method("jwt", "A JSON Web Token.")
-                    .may("role", role("The role. Default: the mount's own."))
+                    .may("role", role("The role. Default: the mount's default role."))
                     .must("jwt", secret(JWT)),
             ),
             iam,
             mounted(
                 method("cert", "The certificate of `tls`.")
-                    .may("role", role("The role. Default: any that fits.")),
+                    .may("role", role("The role. Default: any that matches.")),
             ),
             mounted(
                 method("token", "A token that something else renews.")
@@ -102,8 +103,8 @@ fn auth() -> Value {
 }
 
 fn custom_metadata() -> Value {
-    const ABOUT: &str = "Custom metadata that each delivery puts there, beside that of others; version 2 \
-                         alone.";
+    const ABOUT: &str = "Custom metadata that each delivery sets, in addition to that of others; version \
+                         2 only.";
     let mut custom = labels_schema(ABOUT, r"^.{1,128}$", ("expires-at", "{{ expires_at }}"));
     custom["maxProperties"] = json!(24);
     custom
@@ -112,7 +113,7 @@ fn custom_metadata() -> Value {
 /// An entry of `deliver_to`.
 pub(super) fn target() -> Value {
     const PATH: &str = "The secret, its mount in front, without \"data/\".";
-    const MOUNT: &str = "The mount, where you want it said. Default: the server is asked.";
+    const MOUNT: &str = "The mount path. Default: auto-detected.";
     table("A secret in Vault.")
         .must("sink", sink_schema())
         .must("path", fitting(PATH, "/", "secret/scim/initech"))

@@ -15,11 +15,7 @@ use super::{
     server::VaultServer,
     wire::Raw,
 };
-use crate::{
-    clock::{parse_timestamp, rfc3339},
-    error::Fault,
-    secret::Secret,
-};
+use crate::{clock::parse_timestamp, error::Fault, secret::Secret, words::date};
 
 /// How long before its end a secret id is warned of.
 const SOON: TimeDelta = TimeDelta::days(7);
@@ -64,8 +60,8 @@ impl VaultServer {
             "the secret id works once (single_use)".to_owned()
         };
         Ok(Some(format!(
-            "{}: {state} and was left for the next start of Scimitar, so neither the log-in nor \
-             the rights behind it were tried",
+            "{}: {state} and was kept for the next start of Scimitar, so neither the log-in nor \
+             its permissions were checked",
             self.logging_in()
         )))
     }
@@ -93,7 +89,7 @@ impl VaultServer {
         let until = made.zip(life).and_then(|(made, life)| made.checked_add_signed(life));
         Ok(until.map_or_else(
             || "is valid".to_owned(),
-            |until| format!("is valid until {}", rfc3339(until)),
+            |until| format!("is valid until {}", date(until)),
         ))
     }
 
@@ -128,7 +124,7 @@ impl VaultServer {
 }
 
 fn used_up() -> String {
-    "the secret id worked once, and this log-in has used it up: issue another one before the next \
+    "the secret id works once, and this log-in has used it: issue another one before the next \
      start of Scimitar, and set single_use = true in `auth` so that `check --online` leaves it alone"
         .to_owned()
 }
@@ -140,15 +136,15 @@ fn about(state: &SecretIdState, now: crate::clock::Timestamp) -> Option<String> 
     match (state.secret_id_num_uses, ends) {
         (0, None) => None,
         (0, Some(ends)) => {
-            Some(format!("the secret id ends at {}: issue another one before that", rfc3339(ends)))
+            Some(format!("the secret id expires at {}: issue another one before that", date(ends)))
         }
         (uses, ends) => {
-            let until = ends.map(|ends| format!(" until {}", rfc3339(ends))).unwrap_or_default();
+            let until = ends.map(|ends| format!(" until {}", date(ends))).unwrap_or_default();
             let times =
                 if uses == 1 { "once more".to_owned() } else { format!("{uses} times more") };
             Some(format!(
                 "the secret id works {times}{until} (secret_id_num_uses): every start of Scimitar \
-                 and every `check --online` takes one use; issue another one in time"
+                 and every `check --online` uses it once; issue another one in time"
             ))
         }
     }
@@ -170,8 +166,8 @@ mod tests {
             assert_eq!(state(0, never), None, "{never}");
         }
         let soon = "2026-11-28T04:00:00Z";
-        assert!(state(0, soon).unwrap().contains("ends at 2026-11-28T04:00:00Z"));
+        assert!(state(0, soon).unwrap().contains("expires at 2026-11-28 04:00 UTC"));
         assert!(state(1, "").unwrap().starts_with("the secret id works once more (secret_id"));
-        assert!(state(3, soon).unwrap().contains("3 times more until 2026-11-28T04:00:00Z"));
+        assert!(state(3, soon).unwrap().contains("3 times more until 2026-11-28 04:00 UTC"));
     }
 }

@@ -54,8 +54,8 @@ impl VaultServer {
             Some(fresh) => {
                 let reply = self.once(namespace, operation, effect, call(), &fresh.token).await?;
                 if answers::unknown_token(&reply) {
-                    let mut words = "answered 403 to a token that was granted a moment ago: a \
-                                     standby that has yet to hear of it"
+                    let mut words = "answered 403 to a token that was issued a moment ago: a \
+                                     standby that does not know it yet"
                         .to_owned();
                     if self.session.unheard_of_again() {
                         words.push_str(

@@ -167,7 +167,7 @@ impl VaultServer {
             }
             Ok(_) => {}
             Err(fault) => {
-                tracing::warn!(sink = %self.settings.sink, error = %fault, "{}: the log-in could not be renewed; the old one is used on: {fault}", self.settings.sink);
+                tracing::warn!(sink = %self.settings.sink, error = %fault, "{}: login renewal failed; still using the current token: {fault}", self.settings.sink);
                 state.renew_at = self.renew_at(&as_it_is);
                 state.access = Some(as_it_is);
             }
@@ -222,7 +222,7 @@ impl VaultServer {
         match self.ask("revoke the token", call, Some(&access.token)).await {
             Ok(reply) if reply.status == 204 || reply.status == 200 => {}
             Ok(reply) => {
-                let fault = answers::refused("give the log-in's token back", &reply, Effect::None);
+                let fault = answers::refused("revoke the log-in's token", &reply, Effect::None);
                 tracing::debug!(sink = %self.settings.sink, error = %fault, "the log-in was not ended");
             }
             Err(fault) => {

@@ -29,11 +29,11 @@ pub(super) static CUSTOM: Limits = Limits {
     reserved: &[],
     check_key: |key| match (1..=128).contains(&key.len()) && !key.chars().any(char::is_control) {
         true => Ok(()),
-        false => Err("cannot be one of custom_metadata: 1 to 128 bytes that can be printed"),
+        false => Err("is not valid for custom_metadata: 1 to 128 bytes that can be printed"),
     },
     check_value: |value| match value.len() <= 512 && !value.chars().any(char::is_control) {
         true => Ok(()),
-        false => Err("cannot be one of custom_metadata: up to 512 bytes that can be printed"),
+        false => Err("is not valid for custom_metadata: up to 512 bytes that can be printed"),
     },
     way_out: "shorten it, as in {{ scopes[:512] }}",
 };
@@ -114,7 +114,7 @@ impl VaultTarget {
         let (key, _) = names(server, &target.path);
         if key != place.key {
             let words = format!(
-                "is on another server or in another namespace than [sinks.{}] names today",
+                "is on another server or in another namespace than [sinks.{}] names now",
                 place.sink
             );
             return Err(not_remembered(place, &words));

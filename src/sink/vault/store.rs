@@ -25,9 +25,9 @@ pub(super) const STORE: StoreWord =
 
 fn check(location: &str) -> Result<(), String> {
     let (path, key) =
-        split(location).ok_or("needs the secret's key behind a hash, as in \"…#key\"")?;
+        split(location).ok_or("needs the secret's key after a `#`, as in \"…#key\"")?;
     if key.is_empty() {
-        return Err("has no key behind its hash".to_owned());
+        return Err("has no key after the `#`".to_owned());
     }
     check_path(path).map_err(str::to_owned)
 }
@@ -65,9 +65,9 @@ impl SecretStore for VaultStore {
         let document =
             seen.data.ok_or_else(|| missing("there is no such secret, or it was deleted"))?;
         let text =
-            document.text(key).ok_or_else(|| missing("the secret has no text under that key"))?;
+            document.text(key).ok_or_else(|| missing("the secret has no string under that key"))?;
         if text.trim().is_empty() {
-            return Err(missing("the text under that key is empty"));
+            return Err(missing("the string under that key is empty"));
         }
         Ok(Secret::new(text.trim_end_matches(['\n', '\r']).to_owned()))
     }
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(check("secret/scimitar#client_secret"), Ok(()));
         assert_eq!(check("secret/a#b#c"), Ok(()), "a key may hold one");
         for (location, words) in
-            [("secret/scimitar", "behind a hash"), ("secret/a#", "no key"), ("/a/../b#c", "")]
+            [("secret/scimitar", "after a `#`"), ("secret/a#", "no key"), ("/a/../b#c", "")]
         {
             assert!(check(location).unwrap_err().contains(words), "{location}");
         }

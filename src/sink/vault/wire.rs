@@ -56,7 +56,7 @@ impl Wire {
         for (what, text) in [("token", token), ("namespace", namespace)] {
             if !fits_a_header(text) {
                 return Err(unbuilt(format!(
-                    "the {what} holds characters that no header may hold"
+                    "the {what} has characters that are not allowed in a header"
                 )));
             }
         }

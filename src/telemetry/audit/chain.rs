@@ -148,7 +148,7 @@ struct Members {
 /// # Errors
 /// In words: what is wrong with it.
 pub fn read(line: &[u8]) -> Result<Read, String> {
-    let not_ours = || "this is no line of an audit log".to_owned();
+    let not_ours = || "this is not a line of an audit log".to_owned();
     let length = line.len().checked_sub(MARK.len() + DIGITS + END.len());
     let (body, tail) =
         length.and_then(|length| line.split_at_checked(length)).ok_or_else(not_ours)?;
@@ -157,11 +157,11 @@ pub fn read(line: &[u8]) -> Result<Read, String> {
     let counted = sha256(body);
     if hash != counted {
         return Err(format!(
-            "the line was changed: its hash is said to be {hash} but is {counted}"
+            "the line was changed: it records the hash {hash}, but its content has the hash {counted}"
         ));
     }
     let members: Members = serde_json::from_slice(line)
-        .map_err(|_| "the line lacks members that each line has".to_owned())?;
+        .map_err(|_| "the line lacks fields that every line has".to_owned())?;
     if members.v != FORMAT {
         return Err(format!(
             "the line has format {}, this version reads {FORMAT}: use the version that wrote it",

@@ -116,7 +116,7 @@ pub fn append(
     }
     write(&log, path, &bytes)?;
     if end.is_empty() {
-        sync_folder(path).map_err(AppendError::io("make the name last of", path))?;
+        sync_folder(path).map_err(AppendError::io("sync the folder of", path))?;
     }
     let now = log.metadata().map_err(AppendError::io("look at", path))?;
     let head = Head { link, device: now.dev(), inode: now.ino(), missed: 0 };
@@ -130,7 +130,7 @@ pub fn append(
 /// # Errors
 /// When it is not known to.
 pub fn sync(log: &File, path: &Path) -> Result<(), AppendError> {
-    log.sync_data().map_err(AppendError::io("make sure that the disk has", path))
+    log.sync_data().map_err(AppendError::io("sync to disk", path))
 }
 
 /// Counts lines that could not be written, where the next line to be written finds them.
@@ -143,9 +143,8 @@ pub fn sync(log: &File, path: &Path) -> Result<(), AppendError> {
 pub fn miss(paths: &Paths, count: u64) -> Result<(), AppendError> {
     let beside = miss_beside(&paths.log, count);
     match (&beside, &paths.aside) {
-        (Err(_), Some(aside)) => {
-            aside::add(aside, count).map_err(AppendError::io("count missed lines in", aside))
-        }
+        (Err(_), Some(aside)) => aside::add(aside, count)
+            .map_err(AppendError::io("record the number of missed lines in", aside)),
         (Ok(()), _) | (Err(_), None) => beside,
     }
 }
@@ -209,8 +208,7 @@ fn open_head(path: &Path) -> Result<File, AppendError> {
 fn open_or_make(options: &OpenOptions, path: &Path) -> Result<File, AppendError> {
     match options.clone().create_new(true).mode(MODE).open(path) {
         Ok(file) => {
-            hand_over(&file, folder(path))
-                .map_err(AppendError::io("give its folder's owner", path))?;
+            hand_over(&file, folder(path)).map_err(AppendError::io("set the owner of", path))?;
             Ok(file)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options
@@ -271,13 +269,13 @@ fn lines(
                 (None, _) => own(chain::OPENED, "the first line of a new chain".to_owned()),
                 (Some(_), false) => own(
                     chain::CONTINUED,
-                    "the file is new; its predecessor ended with the line that this one follows"
+                    "the file is new; this line continues the chain of the file before it"
                         .to_owned(),
                 ),
                 (Some(_), true) => own(
                     chain::CONTINUED,
-                    "the file was emptied where it lay (copytruncate?): lines may be lost; rotate \
-                     it by renaming"
+                    "the file was emptied in place (copytruncate?): lines may be lost; rotate it \
+                     by renaming"
                         .to_owned(),
                 ),
             };
@@ -291,8 +289,8 @@ fn lines(
                 own(
                     chain::CUT,
                     format!(
-                        "line {} with hash {} was written and is not at the end of the file any \
-                         more: what followed line {} is gone",
+                        "line {} with hash {} was written, but is no longer at the end of the \
+                         file: the lines after line {} are gone",
                         head.seq, head.hash, link.seq
                     ),
                 )
@@ -301,7 +299,7 @@ fn lines(
                 own(
                     chain::TORN,
                     format!(
-                        "{} bytes in front of this line are no line: a process died while it wrote",
+                        "{} bytes before this line are not a line: a process died while it wrote",
                         torn.bytes
                     ),
                 )

@@ -41,7 +41,7 @@ impl Heads {
 /// Tells the head, where there is one.
 pub async fn tell(audit: &dyn Audit) {
     if let Some(head) = audit.head().await {
-        tracing::info!(audit_head = head, "the audit log's last line is {head}");
+        tracing::info!(audit_head = head, "audit log head: {head}");
     }
 }
 

@@ -47,7 +47,7 @@ impl Lines {
         clock: &dyn Clock,
         patience: TimeDelta,
     ) -> Result<(), String> {
-        let late = || format!("{} is not on the disk in time", path.display());
+        let late = || format!("{} was not written to disk in time", path.display());
         let deadline = clock.now() + patience;
         let mut synced = tokio::select! {
             biased;
@@ -70,7 +70,7 @@ impl Lines {
             biased;
             done = &mut job => match done {
                 Ok(done) => done.map_err(|error| error.to_string()),
-                Err(_) => Err("the write to the disk ended by a defect".to_owned()),
+                Err(_) => Err("the write to the disk failed because of a bug".to_owned()),
             },
             () = clock.sleep_until(deadline) => Err(late()),
         }

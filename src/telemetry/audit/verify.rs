@@ -78,7 +78,7 @@ impl Verifier {
             let parsed = match whole {
                 Some(whole) => chain::read(whole),
                 None if u64::try_from(count).is_ok_and(|count| count > LONGEST_LINE) => {
-                    Err("the line is longer than any of an audit log".to_owned())
+                    Err("the line is longer than a line of an audit log can be".to_owned())
                 }
                 None => Err(CUT_OFF.to_owned()),
             };
@@ -107,7 +107,7 @@ impl Verifier {
             return;
         }
         let what = format!(
-            "{} after the last one could not be written; the next line to be written tells of them",
+            "{} after the last one could not be written; the next line that is written will record this",
             lines(missed)
         );
         self.found.holes.push(Remark { file: name.to_owned(), line: None, what });
@@ -121,15 +121,15 @@ impl Verifier {
     pub fn finish(self, name: &str) -> Result<Verified, Broken> {
         if let (Some(head), None) = (&self.head, self.found.after_head) {
             let last = self.found.last.as_ref().map_or_else(
-                || "there is no line".to_owned(),
+                || "the log is empty".to_owned(),
                 |last| format!("the last line is number {} with hash {}", last.seq, last.hash),
             );
             return Err(Broken {
                 file: name.to_owned(),
                 line: None,
                 what: format!(
-                    "no line has the hash {head}: lines were cut off from the end, or this is \
-                     another log; {last}"
+                    "no line has the hash {head}: lines were cut off from the end, or this is a \
+                     different log; {last}"
                 ),
             });
         }
@@ -144,14 +144,14 @@ impl Verifier {
                 return Some(Wrong { line: Some(at), what });
             }
         } else if line.torn.is_some() {
-            return Some("the line tells of damaged bytes that are not there".into());
+            return Some("the line records damaged bytes before it, but there are none".into());
         }
         let opens = matches!(line.event.as_str(), chain::OPENED | chain::CONTINUED);
         match &self.found.last {
             Some(last) if line.prev != last.hash => Some(
                 format!(
-                    "the line follows {}, but the line before has {}: lines are missing, \
-                     were put in or stand in another order",
+                    "the line follows {}, but the line before has {}: lines are missing, were \
+                     inserted, or are in a different order",
                     line.prev, last.hash
                 )
                 .into(),
@@ -160,7 +160,7 @@ impl Verifier {
                 format!("the line has number {}, after {}", line.link.seq, last.seq).into(),
             ),
             None if !opens => Some(
-                "the file does not begin with its first line: lines were taken from its beginning"
+                "the file does not begin with its first line: lines were removed from its beginning"
                     .into(),
             ),
             Some(_) if first && !opens => {
@@ -170,8 +170,8 @@ impl Verifier {
                 Some("the first line is not the first of a chain".into())
             }
             _ if line.event == chain::CUT => Some(
-                "the log itself says that lines are gone in front of this one: its end was cut off \
-                 before this line was written"
+                "the log itself records that lines before this one are missing: its end was cut \
+                 off before this line was written"
                     .into(),
             ),
             Some(_) | None => None,
@@ -184,8 +184,8 @@ impl Verifier {
         };
         if let Some(torn) = &line.torn {
             remark(format!(
-                "{} bytes in front of this line are no line: a process died while it wrote, and \
-                 this line tells of it",
+                "{} bytes before this line are not a line: a process died while it wrote, and this \
+                 line records it",
                 torn.bytes
             ));
         }
@@ -220,8 +220,8 @@ pub fn lines(count: u64) -> String {
     if count == 1 { "1 line".to_owned() } else { format!("{count} lines") }
 }
 
-const CUT_OFF: &str = "the last line is not whole: something was cut off, or a process died while it \
-                       wrote, which the next line to be written will tell";
+const CUT_OFF: &str = "the last line is incomplete: something was cut off, or a process died while \
+                       it wrote (then the next line will record it)";
 
 /// What is wrong, and where if not in the line at hand.
 struct Wrong {

@@ -87,7 +87,7 @@ impl Pending<'_> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         let Self { log, event, count } = *self;
-        tracing::error!(audit = %log.paths.log.display(), event, "the work was cut off before its line was in the audit log");
+        tracing::error!(audit = %log.paths.log.display(), event, "interrupted before the line was written to the audit log");
         log.metrics.audit_missed(count);
         if (Pending { log, event, count }).settled() {
             log.missed.fetch_add(count, Ordering::SeqCst);
@@ -159,12 +159,12 @@ impl AuditFile {
                 }
                 Ok(Err(AppendError::Locked)) => {
                     return Err(format!(
-                        "another process keeps the lock on {}",
+                        "another process holds the lock on {}",
                         file::head_path(&self.paths.log).display()
                     ));
                 }
                 Ok(Err(error)) => return Err(error.to_string()),
-                Err(_) => return Err("writing the line ended by a defect".to_owned()),
+                Err(_) => return Err("writing the line failed because of a bug".to_owned()),
             }
         }
     }
@@ -187,7 +187,7 @@ impl AuditFile {
             if let Some(newest) = lines.newest()
                 && let Err(why) = lines.sync(newest, &path, &*clock, PATIENCE).await
             {
-                tracing::warn!(audit = %path.display(), error = why, "the last lines of the audit log are not known to be on the disk: {why}");
+                tracing::warn!(audit = %path.display(), error = why, "the last lines of the audit log may not be on disk yet: {why}");
             }
         });
     }
@@ -213,7 +213,7 @@ impl AuditFile {
         match counted {
             Ok(Ok(())) => self.told(missed),
             Ok(Err(error)) => {
-                tracing::debug!(audit = %self.paths.log.display(), %error, "missed lines could not be counted yet: {error}");
+                tracing::debug!(audit = %self.paths.log.display(), %error, "could not count the missed lines yet: {error}");
             }
             Err(_) => {}
         }
@@ -266,7 +266,7 @@ impl Audit for AuditFile {
             Ok(()) => {
                 pending.settled();
                 if state.failing > 0 {
-                    tracing::warn!(audit = %self.paths.log.display(), missed = state.failing, "the audit log is written again; the {} lines missed are counted in it", state.failing);
+                    tracing::warn!(audit = %self.paths.log.display(), missed = state.failing, "audit log is writable again; it records that {} lines are missing", state.failing);
                 }
                 state.failing = 0;
             }
@@ -276,7 +276,7 @@ impl Audit for AuditFile {
                 }
                 state.failing += count;
                 self.metrics.audit_missed(count);
-                tracing::error!(audit = %self.paths.log.display(), event, missed = state.failing, error = why, "the audit log cannot be written: the work goes on without this line: {why}");
+                tracing::error!(audit = %self.paths.log.display(), event, missed = state.failing, error = why, "cannot write to the audit log; rotations continue without it: {why}");
                 self.count(self.clock.now()).await;
             }
         }
@@ -291,12 +291,15 @@ impl Audit for AuditFile {
         if let Some(newest) = self.lines.newest()
             && let Err(why) = self.sync(newest, AFTER_A_MISS).await
         {
-            tracing::error!(audit = %self.paths.log.display(), error = why, "the last lines of the audit log are not known to be on the disk: {why}");
+            tracing::error!(audit = %self.paths.log.display(), error = why, "the last lines of the audit log may not be on disk yet: {why}");
         }
         if held.is_none() {
             // The process ends, and with it what still waits.
             let pending = self.pending.swap(0, Ordering::SeqCst);
             self.missed.fetch_add(pending, Ordering::SeqCst);
+            if pending > 0 {
+                tracing::error!(audit = %self.paths.log.display(), missed = pending, "exiting before {pending} lines could be written to the audit log; the next line records that they are missing");
+            }
         }
         self.count(self.clock.now() + AFTER_A_MISS).await;
     }

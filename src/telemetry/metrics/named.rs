@@ -56,6 +56,8 @@ impl Metrics {
         keep(&self.discovery_listed, "provider", providers);
         keep(&self.rotation_duration, "provider", providers);
         keep(&self.sink_writes, "sink", sinks);
+        keep(&self.sink_requests, "sink", sinks);
+        keep(&self.sink_up, "sink", sinks);
         keep(&self.hook_runs, "hook", hooks);
     }
 }

@@ -12,10 +12,9 @@ use crate::{
     rotation::{
         observe::is_dead,
         record::{PHASES, Phase, Record},
-        status::{Concern, ConnectionStatus, blocks_revocation, blocks_rotation},
+        status::{Concern, ConnectionStatus},
         view::{self, Kind},
         watch::Watch,
-        why::Reason,
     },
     token::{Listed, WATCHED},
 };
@@ -73,7 +72,7 @@ impl Series {
         Self {
             created: Family::gauge(
                 "scimitar_token_created_timestamp_seconds",
-                "When the current token was made.",
+                "When the current token was created.",
             ),
             expiry: Family::gauge(
                 "scimitar_token_expiry_timestamp_seconds",
@@ -85,11 +84,11 @@ impl Series {
             ),
             next_rotation: Family::gauge(
                 "scimitar_next_rotation_timestamp_seconds",
-                "When the next rotation starts, as far as can be said.",
+                "When the next rotation starts, as far as is known.",
             ),
             last_rotation: Family::gauge(
                 "scimitar_last_rotation_timestamp_seconds",
-                "When the last rotation was carried to its end.",
+                "When the last rotation was completed.",
             ),
             last_survey: Family::gauge(
                 "scimitar_last_survey_timestamp_seconds",
@@ -101,60 +100,60 @@ impl Series {
             ),
             tokens: Family::gauge(
                 "scimitar_tokens",
-                "How many tokens of a kind the connection has.",
+                "How many tokens the connection has, by kind.",
             ),
             slots: Family::gauge(
                 "scimitar_token_slots",
-                "How many of the tokens that the provider allows are there, and how many are free.",
+                "How many of the tokens that the provider allows exist (used), and how many more could (free).",
             ),
             open_intents: Family::gauge(
                 "scimitar_open_intents",
-                "Creates without an answer whose effect may still show.",
+                "Token creations whose answer was lost and whose token may still appear.",
             ),
             rotations: Family::counter("scimitar_rotations_total", "Rotations, by how they ended."),
             failures: Family::gauge(
                 "scimitar_consecutive_failures",
-                "How often in a row making or proving a token has failed.",
+                "How many times in a row creating or proving a token has failed.",
             ),
             rotation_blocked: Family::gauge(
                 "scimitar_rotation_blocked",
-                "1 while no rotation can start, by reason.",
+                "1 while no rotation can start, by reason. No series for a reason that does not apply.",
             ),
             revocation_blocked: Family::gauge(
                 "scimitar_revocation_blocked",
-                "1 while an older token has to stay, by reason.",
+                "1 while a previous token cannot be revoked, by reason. No series for a reason that does not apply.",
             ),
             revocation_pending: Family::gauge(
                 "scimitar_revocation_pending_since_timestamp_seconds",
-                "Since when an older token could have gone but for evidence or failures.",
+                "Since when only missing evidence or failures have kept a previous token from being revoked.",
             ),
             still_used: Family::gauge(
                 "scimitar_previous_token_still_used",
-                "1 while the older token is used more than an hour after every sink had the newer one.",
+                "1 while the previous token is used more than an hour after every sink got the current one.",
             ),
             handoff_waiting: Family::gauge(
                 "scimitar_handoff_waiting_since_timestamp_seconds",
-                "Since when a place that cannot be asked was to take a token that it does not have.",
+                "Since when a sink that cannot be read back has not picked up the token.",
             ),
             handoff_deadline: Family::gauge(
                 "scimitar_handoff_deadline_timestamp_seconds",
-                "When the older token expires that a client has until a person takes the next one to it.",
+                "When the previous token expires, while a client uses it until a person hands over the new one.",
             ),
             client_stopped: Family::gauge(
                 "scimitar_client_stopped_since_timestamp_seconds",
-                "Since when the SCIM client behind a place has been stopped, whatever token it has.",
+                "Since when the SCIM client behind a sink has been stopped, whatever token it has.",
             ),
             sink_drift: Family::gauge(
                 "scimitar_sink_drift",
-                "1 while a sink holds what it should not.",
+                "1 while the content of a sink differs from what Scimitar delivered (drift).",
             ),
             sink_delivered: Family::gauge(
                 "scimitar_sink_delivered_timestamp_seconds",
-                "When a sink got the token that it holds.",
+                "When the token in the sink was delivered.",
             ),
             scim_config_drift: Family::gauge(
                 "scimitar_scim_config_drift",
-                "1 while the SCIM configuration is missing, or is not the one of the policy.",
+                "1 while the SCIM configuration is missing or differs from the policy.",
             ),
             deactivation_lost: Family::gauge(
                 "scimitar_scim_deactivation_lost",
@@ -162,7 +161,7 @@ impl Series {
             ),
             probe_user_left: Family::gauge(
                 "scimitar_probe_user_left",
-                "1 while a throw-away user of a proof by writing is not deleted: for good, or for an hour.",
+                "1 while a throw-away user of a proof by writing still exists: deleting it has failed and no retry will help, or it is an hour old.",
             ),
             watch_notice: Family::gauge(
                 "scimitar_watch_notice_seconds",
@@ -260,7 +259,11 @@ impl Series {
             self.used(of, "previous", view::retiring_use(record, previous));
         }
         for (kind, count) in [
-            ("current", usize::from(record.current.is_some())),
+            // One that is gone is none; when it was made, and would have expired, is still shown.
+            (
+                "current",
+                usize::from(record.current.is_some() && view::gone_since(record).is_none()),
+            ),
             ("previous", view::count(record, Kind::Previous)),
             ("orphan", view::count(record, Kind::Orphan)),
             ("unmanaged", view::count(record, Kind::Unmanaged)),
@@ -288,16 +291,12 @@ impl Series {
 
     /// Adds why a connection has to wait: all that is known of one without a record of its own.
     pub(super) fn blocked(&mut self, of: Labels<'_>, status: &ConnectionStatus) {
-        for reason in Reason::ALL {
-            let is = status.rotation_blocked.contains(&reason);
-            if is || blocks_rotation(reason) {
-                let labels = behind(of, "reason", reason.as_str());
-                self.rotation_blocked.put(&labels, truth(is));
-            }
-            let is = status.revocation_blocked.contains(&reason);
-            if is || blocks_revocation(reason) {
-                let labels = behind(of, "reason", reason.as_str());
-                self.revocation_blocked.put(&labels, truth(is));
+        for (family, reasons) in [
+            (&mut self.rotation_blocked, &status.rotation_blocked),
+            (&mut self.revocation_blocked, &status.revocation_blocked),
+        ] {
+            for reason in reasons {
+                family.put(&behind(of, "reason", reason.as_str()), 1.0);
             }
         }
     }

@@ -48,13 +48,16 @@ pub struct Scrape<'p> {
     survey_interval: Option<Duration>,
     totals: Totals,
     series: Series,
-    /// The names under which connections that left the configuration are shown.
+    /// The names under which connections that are no longer configured are shown.
     left: BTreeSet<String>,
     /// The most urgent so far, and how those stand that have no record; `None` where all have series of
     /// their own.
-    urgent: Option<BTreeMap<Rank, Option<(&'p Policy, ConnectionStatus)>>>,
+    urgent: Option<BTreeMap<Rank, Option<Box<Moved<'p>>>>>,
     limit: usize,
 }
+
+/// A connection that the ledger knows at another tenant, and how it stands.
+type Moved<'p> = (&'p Policy, ConnectionStatus);
 
 /// What needs a person first, in the order of [`Concern`]; then the least life left.
 type Rank = (usize, i64, ConnectionKey);
@@ -138,7 +141,7 @@ impl<'p> Scrape<'p> {
         let mut wanted = Vec::new();
         for ((.., key), moved) in self.urgent.take().unwrap_or_default() {
             match moved {
-                Some((policy, status)) => self.write_moved(policy, &status),
+                Some(moved) => self.write_moved(moved.0, &moved.1),
                 None => wanted.push(key),
             }
         }
@@ -180,7 +183,7 @@ impl<'p> Scrape<'p> {
         if let Some(interval) = self.survey_interval.filter(|_| self.reader == Reader::Prometheus) {
             let mut family = Family::gauge(
                 "scimitar_survey_interval_seconds",
-                "How often a connection is looked at while nothing is due.",
+                "How often a connection is checked while nothing is due.",
             );
             family.put(&[], interval.as_secs_f64());
             families.push(family);
@@ -218,11 +221,11 @@ impl<'p> Scrape<'p> {
     }
 
     /// Keeps one as long as it is among the most urgent.
-    fn consider(&mut self, rank: Rank, moved: Option<(&'p Policy, ConnectionStatus)>) {
+    fn consider(&mut self, rank: Rank, moved: Option<Moved<'p>>) {
         let Some(urgent) = &mut self.urgent else { return };
         let room = urgent.len() < self.limit;
         if room || urgent.last_key_value().is_some_and(|(last, _)| rank < *last) {
-            urgent.insert(rank, moved);
+            urgent.insert(rank, moved.map(Box::new));
         }
         if urgent.len() > self.limit {
             urgent.pop_last();
@@ -244,7 +247,7 @@ impl<'p> Scrape<'p> {
         self.series.add(of, Facts { record, status, cap, now: self.now });
     }
 
-    /// What a connection that left the configuration is called: its name, with its id behind it
+    /// What a connection that is no longer configured is called: its name, with its id behind it
     /// where another connection has that name now.
     fn name_outside(&mut self, record: &Record) -> String {
         let mut name = record.name.as_str().to_owned();
@@ -263,7 +266,7 @@ fn rank(record: Option<&Record>, status: &ConnectionStatus, key: ConnectionKey) 
     (place, expires.map_or(i64::MAX, |at| at.as_told().timestamp_millis()), key)
 }
 
-/// A connection that left the configuration is shown while something of it is still to be revoked:
+/// A connection that is no longer configured is shown while something of it is still to be revoked:
 /// nobody else would notice that.
 fn has_business(record: &Record) -> bool {
     !record.retiring.is_empty() || !record.condemned.is_empty() || record.phase != Phase::Steady

@@ -13,7 +13,6 @@ use crate::{
         probe_user::{ProbeUser, ProbeUserName, WritePlan, WriteProof},
         record::{PHASES, Record, Trouble},
         scim_config::{ScimState, Standing},
-        status,
         uptake::{Account, Client, Uptake},
         watch::Watch,
         why::Reason,
@@ -22,7 +21,7 @@ use crate::{
 };
 
 /// The names that operators were promised.
-const PROMISED: [&str; 52] = [
+const PROMISED: [&str; 56] = [
     "scimitar_build_info",
     "scimitar_token_created_timestamp_seconds",
     "scimitar_token_expiry_timestamp_seconds",
@@ -52,6 +51,8 @@ const PROMISED: [&str; 52] = [
     "scimitar_probe_user_left",
     "scimitar_watch_notice_seconds",
     "scimitar_sink_writes_total",
+    "scimitar_sink_requests_total",
+    "scimitar_sink_up",
     "scimitar_orphans_revoked_total",
     "scimitar_provider_requests_total",
     "scimitar_provider_throttled_total",
@@ -60,6 +61,7 @@ const PROMISED: [&str; 52] = [
     "scimitar_hook_runs_total",
     "scimitar_audit_missed_lines_total",
     "scimitar_config_last_reload_successful",
+    "scimitar_config_differs",
     "scimitar_config_last_reload_success_timestamp_seconds",
     "scimitar_last_run_timestamp_seconds",
     "scimitar_last_run_exit_status",
@@ -68,6 +70,7 @@ const PROMISED: [&str; 52] = [
     "scimitar_connections_rotation_blocked",
     "scimitar_connections_revocation_blocked",
     "scimitar_connections_of_concern",
+    "scimitar_connections_expiring",
     "scimitar_token_time_to_expiry_seconds",
     "scimitar_token_age_seconds",
     "scimitar_provider_rotations_total",
@@ -170,6 +173,9 @@ fn busy() -> Metrics {
     metrics.provider_throttled(&provider());
     metrics.rate_limit_remaining(&provider(), 12);
     metrics.sink_write(&sink(), "delivered");
+    metrics.sink_request(&sink(), "read", "ok");
+    metrics.sink_up(&sink(), true);
+    metrics.config_differs(false);
     metrics.step("mint", Duration::from_millis(20));
     metrics.rotation(&provider(), Duration::from_secs(2));
     metrics.hook_run(&hook, "succeeded");
@@ -287,13 +293,32 @@ fn a_rotated_connection_reads_as_such() {
     assert_eq!(at("scimitar_rotations_total", &["succeeded"]), 2.0);
     assert_eq!(at("scimitar_rotations_total", &["refused"]), 0.0);
     assert_eq!(at("scimitar_revocation_blocked", &[r#"reason="overlap""#]), 1.0);
-    assert_eq!(at("scimitar_revocation_blocked", &[r#"reason="evidence""#]), 0.0);
-    assert_eq!(at("scimitar_rotation_blocked", &["no_free_slot"]), 0.0);
+    assert_eq!(value(&text, "scimitar_revocation_blocked", &[r#"reason="evidence""#]), None);
+    assert_eq!(value(&text, "scimitar_rotation_blocked", &[]), None, "no reason applies");
+    // Its thirty days are not over within thirty days, by the provider's clock.
+    for (within, count) in [("1d", 0.0), ("7d", 0.0), ("30d", 0.0), ("90d", 1.0)] {
+        let label = format!("within=\"{within}\"");
+        assert_eq!(at("scimitar_connections_expiring", &[&label]), count, "{within}");
+    }
     let pending = "scimitar_revocation_pending_since_timestamp_seconds";
     assert_eq!(value(&text, pending, &[]), None);
     let delivered = "scimitar_sink_delivered_timestamp_seconds";
     assert_eq!(at(delivered, &[r#"sink="disk""#]), created - 1.0);
     assert_eq!(value(&text, "scimitar_last_run_exit_status", &[]), None);
+}
+
+#[test]
+fn a_token_that_is_gone_is_counted_as_such() {
+    let text = of_one(&fixture::gone());
+    let at = |name: &str, labels: &[&str]| value(&text, name, labels).unwrap();
+    // What the alert looks at: it is known, and there is none.
+    assert_eq!(at("scimitar_tokens", &[r#"kind="current""#]), 0.0);
+    assert_eq!(at("scimitar_tokens", &[r#"kind="previous""#]), 1.0);
+    let created = at("scimitar_token_created_timestamp_seconds", &[]);
+    let expiry = at("scimitar_token_expiry_timestamp_seconds", &[]);
+    assert_eq!(expiry, created + 30.0 * 86_400.0, "the moment itself is what the provider said");
+    assert_eq!(at("scimitar_connections_of_concern", &[r#"concern="expired""#]), 1.0);
+    assert_eq!(at("scimitar_connections_expiring", &[r#"within="1d""#]), 1.0);
 }
 
 #[test]
@@ -305,9 +330,9 @@ fn every_trouble_has_its_series() {
     assert_eq!(at("scimitar_open_intents", &[]), 1.0);
     assert_eq!(at("scimitar_consecutive_failures", &[]), 3.0);
     assert_eq!(at("scimitar_rotation_blocked", &["unmanaged_token"]), 1.0);
-    assert_eq!(at("scimitar_rotation_blocked", &["no_free_slot"]), 0.0);
+    assert_eq!(value(&text, "scimitar_rotation_blocked", &["no_free_slot"]), None);
     assert_eq!(at("scimitar_revocation_blocked", &[r#""evidence""#]), 1.0);
-    assert_eq!(at("scimitar_revocation_blocked", &[r#""overlap""#]), 0.0);
+    assert_eq!(value(&text, "scimitar_revocation_blocked", &[r#""overlap""#]), None);
     assert_eq!(at("scimitar_sink_drift", &[r#"sink="vault""#]), 1.0);
     assert_eq!(at("scimitar_sink_drift", &[r#"sink="disk""#]), 0.0);
     assert_eq!(at("scimitar_revocation_blocked", &[r#""drift""#]), 1.0);
@@ -334,7 +359,7 @@ fn a_place_that_is_another_one_keeps_an_older_token() {
             value(&text, "scimitar_revocation_blocked", &[&format!("reason=\"{reason}\"")])
         };
         assert_eq!(at("place_changed"), Some(1.0), "{since:?}");
-        assert_eq!(at("sink_unavailable"), Some(0.0), "{since:?}");
+        assert_eq!(at("sink_unavailable"), None, "{since:?}");
     }
 }
 
@@ -386,22 +411,23 @@ fn known_label_values_start_at_zero() {
         let labels = ["after-rotation", outcome];
         assert_eq!(value(&text, "scimitar_hook_runs_total", &labels), zero, "{outcome}");
     }
-    for (gauges, blocks) in [
-        ("scimitar_rotation_blocked", status::blocks_rotation as fn(Reason) -> bool),
-        ("scimitar_revocation_blocked", status::blocks_revocation),
-        ("scimitar_connections_rotation_blocked", status::blocks_rotation),
-        ("scimitar_connections_revocation_blocked", status::blocks_revocation),
+    for gauges in [
+        "scimitar_rotation_blocked",
+        "scimitar_revocation_blocked",
+        "scimitar_connections_rotation_blocked",
+        "scimitar_connections_revocation_blocked",
     ] {
-        for reason in Reason::ALL {
-            let label = format!(r#"reason="{}""#, reason.as_str());
-            assert_eq!(value(&text, gauges, &[&label]), blocks(reason).then_some(0.0), "{label}");
-        }
+        assert_eq!(value(&text, gauges, &[]), None, "{gauges}: only what applies has a series");
     }
     assert_eq!(value(&text, "scimitar_build_info", &[env!("CARGO_PKG_VERSION")]), Some(1.0));
+    let revision = REVISION;
+    assert!(!revision.is_empty(), "a build that knows no commit says so");
+    assert_eq!(value(&text, "scimitar_build_info", &[revision]), Some(1.0));
 }
 
 #[test]
 fn what_left_the_configuration_leaves_the_metrics() {
+    const OF_SINKS: [Option<f64>; 5] = [None, Some(1.0), Some(1.0), Some(1.0), None];
     let metrics = busy();
     let (provider, sink) = (provider(), sink());
     let hook = HookName::try_new("after-rotation").unwrap();
@@ -414,17 +440,19 @@ fn what_left_the_configuration_leaves_the_metrics() {
         [
             value(&text, "scimitar_provider_requests_total", &[names[0], r#""list""#]),
             value(&text, "scimitar_sink_writes_total", &[names[1], r#""delivered""#]),
+            value(&text, "scimitar_sink_requests_total", &[names[1], r#""ok""#]),
+            value(&text, "scimitar_sink_up", &[names[1]]),
             value(&text, "scimitar_hook_runs_total", &[names[2], r#""succeeded""#]),
         ]
     };
-    assert_eq!(counts(&[]), [Some(1.0); 3]);
+    assert_eq!(counts(&[]), [Some(1.0); 5]);
     metrics.configured(&[&provider], &[&sink], &[&hook]);
-    assert_eq!(counts(&[]), [Some(1.0); 3], "what stays keeps its count");
+    assert_eq!(counts(&[]), [Some(1.0); 5], "what stays keeps its count");
     metrics.configured(&[], &[&sink], &[]);
-    assert_eq!(counts(&[names[0], names[2]]), [None, Some(1.0), None]);
+    assert_eq!(counts(&[names[0], names[2]]), OF_SINKS);
     // Whoever was in mid-run when it left counts once more.
     metrics.hook_run(&hook, "succeeded");
-    assert_eq!(counts(&[names[0], names[2]]), [None, Some(1.0), None]);
+    assert_eq!(counts(&[names[0], names[2]]), OF_SINKS);
     metrics.configured(&[&provider], &[], &[]);
-    assert_eq!(counts(&[names[1], names[2]]), [None; 3]);
+    assert_eq!(counts(&[names[1], names[2]]), [None; 5]);
 }

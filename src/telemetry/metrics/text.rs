@@ -17,6 +17,9 @@ pub(super) struct Family {
 /// How large a piece is that is full, in bytes.
 const PIECE: usize = 64 * 1024;
 
+/// As long as nearly every line is at most.
+const LINE: usize = 1024;
+
 impl Family {
     /// A metric that can go up and down.
     pub(super) fn gauge(name: &'static str, help: &'static str) -> Self {
@@ -75,7 +78,7 @@ impl Family {
 
     fn line(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
         if self.lines.len() >= PIECE {
-            let piece = String::with_capacity(PIECE + PIECE / 8);
+            let piece = String::with_capacity(PIECE + LINE);
             self.full.push(std::mem::replace(&mut self.lines, piece));
         }
         let lines = &mut self.lines;

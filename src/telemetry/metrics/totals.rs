@@ -10,7 +10,8 @@ use crate::{
     clock::Timestamp,
     rotation::{
         record::{PHASES, Record},
-        status::{Concern, ConnectionStatus, blocks_revocation, blocks_rotation},
+        status::{Concern, ConnectionStatus},
+        view,
         why::Reason,
     },
 };
@@ -23,6 +24,10 @@ const DAY: f64 = 24.0 * HOUR;
 
 /// Bounds of what is left of lives, in seconds; what is at most 0 has expired.
 const LEFT: [f64; 8] = [0.0, HOUR, DAY, 3.0 * DAY, 7.0 * DAY, 14.0 * DAY, 30.0 * DAY, 90.0 * DAY];
+
+/// What the gauges of what expires soon count, and how many seconds that is.
+const EXPIRING: [(&str, f64); 4] =
+    [("1d", DAY), ("7d", 7.0 * DAY), ("30d", 30.0 * DAY), ("90d", 90.0 * DAY)];
 
 /// Bounds of ages, in seconds.
 const AGES: [f64; 8] =
@@ -42,6 +47,7 @@ struct Total {
     rotation_blocked: BTreeMap<Reason, usize>,
     revocation_blocked: BTreeMap<Reason, usize>,
     concerns: BTreeMap<Concern, usize>,
+    expiring: [usize; EXPIRING.len()],
     left: Distribution,
     age: Distribution,
     rotations: BTreeMap<&'static str, u64>,
@@ -94,8 +100,12 @@ impl Totals {
             let token = &current.token;
             let there = record.believed_clock().to_provider(now);
             total.age.observe(&AGES, (there - token.created_at).as_seconds_f64());
-            if let Some(until) = token.valid_until {
-                total.left.observe(&LEFT, (until - there).as_seconds_f64());
+            if let Some(until) = view::works_until(record) {
+                let left = (until - there).as_seconds_f64();
+                for ((_, bound), count) in EXPIRING.iter().zip(&mut total.expiring) {
+                    *count += usize::from(left <= *bound);
+                }
+                total.left.observe(&LEFT, left);
             }
         }
         // The newest list tells best where the provider's clock is.
@@ -121,27 +131,31 @@ impl Totals {
     pub(super) fn finish(self) -> Vec<Family> {
         let mut connections = Family::gauge(
             "scimitar_connections",
-            "How many connections are in a phase; new: configured, not attended to yet.",
+            "How many connections are in a phase; new: configured, not checked yet.",
         );
         let mut rotation_blocked = Family::gauge(
             "scimitar_connections_rotation_blocked",
-            "How many connections no rotation can start for, by reason.",
+            "How many connections cannot start a rotation, by reason. No series for a reason that applies to none.",
         );
         let mut revocation_blocked = Family::gauge(
             "scimitar_connections_revocation_blocked",
-            "How many connections have an older token that has to stay, by reason.",
+            "How many connections have a previous token that cannot be revoked, by reason. No series for a reason that applies to none.",
         );
         let mut concerns = Family::gauge(
             "scimitar_connections_of_concern",
-            "How many connections a person should look at, by what the alerts are about.",
+            "How many connections need attention, by the alert that covers it.",
+        );
+        let mut expiring = Family::gauge(
+            "scimitar_connections_expiring",
+            "How many connections have a current token that expires within that time. Cumulative: 7d includes 1d, and each includes what has expired or is gone.",
         );
         let mut left = Family::histogram(
             "scimitar_token_time_to_expiry_seconds",
-            "What is left of the lives of the current tokens, at this scrape.",
+            "Deprecated, use scimitar_connections_expiring: time to expiry of the current tokens, at this scrape (goes down, so no rate()).",
         );
         let mut age = Family::histogram(
             "scimitar_token_age_seconds",
-            "How old the current tokens are, at this scrape.",
+            "Deprecated, use scimitar_token_created_timestamp_seconds: age of the current tokens, at this scrape (goes down, so no rate()).",
         );
         let mut rotations = Family::counter(
             "scimitar_provider_rotations_total",
@@ -149,11 +163,11 @@ impl Totals {
         );
         let mut orphans = Family::counter(
             "scimitar_orphans_revoked_total",
-            "Tokens of ours that no sink ever got, revoked.",
+            "Revoked tokens that Scimitar created and never delivered.",
         );
         let mut skew = Family::gauge(
             "scimitar_clock_skew_seconds",
-            "The provider's clock less ours (the host's, or that of a ledger that replicas share), at the newest list.",
+            "Provider clock minus local clock (or minus that of a ledger that replicas share), at the last list of tokens.",
         );
         for (provider, total) in &self.providers {
             let of = [("provider", provider.as_str())];
@@ -171,16 +185,16 @@ impl Totals {
                 let count = total.phases.get(phase).copied().unwrap_or_default();
                 connections.put(&before("phase", phase), amount(count));
             }
-            for reason in Reason::ALL {
-                let labels = behind("reason", reason.as_str());
-                let count = total.rotation_blocked.get(&reason).copied();
-                if blocks_rotation(reason) || count.is_some() {
-                    rotation_blocked.put(&labels, amount(count.unwrap_or_default()));
+            for (family, counts) in [
+                (&mut rotation_blocked, &total.rotation_blocked),
+                (&mut revocation_blocked, &total.revocation_blocked),
+            ] {
+                for (reason, count) in counts {
+                    family.put(&behind("reason", reason.as_str()), amount(*count));
                 }
-                let count = total.revocation_blocked.get(&reason).copied();
-                if blocks_revocation(reason) || count.is_some() {
-                    revocation_blocked.put(&labels, amount(count.unwrap_or_default()));
-                }
+            }
+            for ((within, _), count) in EXPIRING.into_iter().zip(total.expiring) {
+                expiring.put(&behind("within", within), amount(count));
             }
             for concern in Concern::ALL {
                 let count = total.concerns.get(&concern).copied().unwrap_or_default();
@@ -197,6 +211,7 @@ impl Totals {
             rotation_blocked,
             revocation_blocked,
             concerns,
+            expiring,
             left,
             age,
             rotations,

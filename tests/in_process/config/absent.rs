@@ -12,7 +12,7 @@ fn a_kind_that_is_not_built_in_is_refused_with_the_way_out() {
         super::support::refused(
             &format!("{HEAD}[sinks.x]\ntype = «\"{name}\"\nproject = \"acme-identity\"\n"),
             &format!(
-                "this build of scimitar has no sink of type \"{name}\" in it (it was built without the cargo \
+                "this build of scimitar has no sink of type \"{name}\" (built without the cargo \
                  feature {feature})"
             ),
             &format!(

@@ -77,12 +77,12 @@ fn all_that_is_wrong_is_named_at_once() {
         [
             "scimitar.toml:1:1: `region` is missing in [sinks.a] | write region = \"eu-central-1\"",
             "scimitar.toml:3:1: unknown key `regoin` in [sinks.a] | did you mean `region`?",
-            "scimitar.toml:4:1: `external_id` says something of a role, and there is none | write \
+            "scimitar.toml:4:1: `external_id` belongs to a role, and no role is set | write \
              assume_role_arn = \"arn:aws:iam::123456789012:role/scimitar\" beside it",
-            "scimitar.toml:5:1: `secret_access_key` is no key of [sinks.a] | take it out: the \
-             credentials are those that AWS's own tools find (AWS_ACCESS_KEY_ID, AWS_PROFILE, a web \
-             identity, a container's or an instance's role); assume_role_arn = \"…\" takes on \
-             another role",
+            "scimitar.toml:5:1: `secret_access_key` is not a key of [sinks.a] | remove it: Scimitar uses \
+             the credentials that AWS's own tools find (AWS_ACCESS_KEY_ID, AWS_PROFILE, a web \
+             identity, a container's or an instance's role); assume_role_arn = \"…\" assumes another \
+             role",
         ]
     );
 }
@@ -105,7 +105,7 @@ fn regions_endpoints_and_roles_are_what_they_should_be() {
             refused(
                 &at(&format!("{key} = «\"{url}\"\n")),
                 &format!("`{key}` {words}"),
-                "name the endpoint alone, such as that of a VPC; leave it out for the region's own",
+                "name only the endpoint, such as that of a VPC; leave it out to use the region's own",
             );
         }
     }
@@ -128,20 +128,20 @@ fn regions_endpoints_and_roles_are_what_they_should_be() {
 fn tags_are_ones_that_aws_takes() {
     const HOW: &str = "write tags as { team = \"identity\" }: keys of 1 to 128 and values of up to \
                        256 letters, digits, spaces and _ . : / = + - @";
-    refused(&at("tags = { «\"a?\" = \"x\" }\n"), "`a?` cannot be a tag's key", HOW);
-    refused(&at("tags = { a = «\"x;\" }\n"), "`a` cannot be a tag's value", HOW);
+    refused(&at("tags = { «\"a?\" = \"x\" }\n"), "`a?` is not a valid tag key", HOW);
+    refused(&at("tags = { a = «\"x;\" }\n"), "`a` is not a valid tag value", HOW);
     for (key, whose) in [("aws:x", "AWS's own"), ("scimitar:x", "scimitar's own")] {
         refused(
             &at(&format!("tags = {{ «\"{key}\" = \"x\" }}\n")),
-            &format!("`{key}` is kept for {whose} tags"),
+            &format!("`{key}` is reserved for {whose} tags"),
             "give the tag another key",
         );
     }
     let many: Vec<String> = (0..41).map(|n| format!("t{n} = \"x\"")).collect();
     refused(
         &at(&format!("tags = «{{ {} }}\n", many.join(", "))),
-        "`tags` holds 41 tags, and there is room for 40",
-        "leave some of them out",
+        "`tags` has 41 tags; at most 40 are allowed",
+        "remove some of them",
     );
 }
 
@@ -177,7 +177,7 @@ fn a_delivery_has_a_format_and_overwrites_only_when_told() {
             "{ sink = \"a\", name = \"x\", format = \"raw\", «payload = { T = \"{{ token }}\" } }",
         ),
         "`payload` needs keys, and `format = \"raw\"` has none",
-        "take one of the two out",
+        "remove one of the two",
     );
 }
 
@@ -203,7 +203,7 @@ fn deliveries_have_a_name_and_two_at_one_place_are_refused() {
         ("a b", "may hold letters, digits and / _ + = . @ - only"),
         (
             "arn:aws:secretsmanager:x",
-            "is an ARN; write the secret's name, the account is the credentials'",
+            "is an ARN; write the secret's name (the account is that of the credentials)",
         ),
     ] {
         refused(

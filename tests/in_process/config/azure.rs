@@ -46,7 +46,7 @@ fn what_key_vault_does_not_take_is_refused() {
     let problems = |sink: &str, to: &str| Bench::new().problems(&delivering(sink, to));
     let unknown = format!("vault = \"https://kv.example.com\"\n{MANAGED}");
     let found = problems(&unknown, TO);
-    assert!(found.len() == 1 && found[0].contains("of no cloud that is known"), "{found:?}");
+    assert!(found.len() == 1 && found[0].contains("belongs to no known cloud"), "{found:?}");
     assert_eq!(
         problems(&format!("{unknown}authority = \"https://login.example.com\"\n"), TO),
         [""; 0]

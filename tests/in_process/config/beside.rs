@@ -33,15 +33,15 @@ fn what_no_tag_or_label_can_say_is_refused_in_its_place() {
         (
             AWS,
             "k = «\"{{ token }}\"",
-            "`tags`: \"k\": the token's value is never put where everybody reads it who may see that the \
-             place is there",
-            "take {{ token }} out; {{ token_id }} says which token it is",
+            "`tags`: \"k\": the token's value must not be in metadata, which more people can read than the \
+             secret",
+            "remove {{ token }}; {{ token_id }} identifies the token",
         ),
         (
             AWS,
             "k = «\"{{ tokn_id }}\"",
             "`tags`: \"k\": there is no \"tokn_id\"; did you mean \"token_id\"?",
-            "use one of the names that there are",
+            "use one of the known names",
         ),
         (
             VAULT,
@@ -52,26 +52,31 @@ fn what_no_tag_or_label_can_say_is_refused_in_its_place() {
         (
             AWS,
             "«\"scimitar:x\" = \"y\"",
-            "`tags`: the key \"scimitar:x\" is kept for what Scimitar writes itself",
+            "`tags`: the key \"scimitar:x\" is reserved for Scimitar",
             choose,
         ),
-        (AWS, "«\"aws:x\" = \"y\"", "`tags`: the key \"aws:x\" is kept for AWS's own tags", choose),
+        (
+            AWS,
+            "«\"aws:x\" = \"y\"",
+            "`tags`: the key \"aws:x\" is reserved for AWS's own tags",
+            choose,
+        ),
         (
             VAULT,
             "«scimitar_x = \"y\"",
-            "`custom_metadata`: the key \"scimitar_x\" is kept for what Scimitar writes itself",
+            "`custom_metadata`: the key \"scimitar_x\" is reserved for Scimitar",
             choose,
         ),
         (
             KUBERNETES,
             "«\"app.kubernetes.io/managed-by\" = \"y\"",
-            "`labels`: the key \"app.kubernetes.io/managed-by\" is kept for what Scimitar writes itself",
+            "`labels`: the key \"app.kubernetes.io/managed-by\" is reserved for Scimitar",
             choose,
         ),
         (
             KUBERNETES,
             "k = «\"{{ expires_at }}\"",
-            "`labels`: \"k\": the value \"2026-12-22T04:00:00Z\" cannot be a label's: up to 63 letters, \
+            "`labels`: \"k\": the value \"2026-12-22T04:00:00Z\" is not a valid label value: up to 63 letters, \
              digits, - _ and ., a letter or digit at both ends",
             "use {{ expires_on }}, a day such as 2026-12-22, or {{ expires_unix }}, seconds since 1970",
         ),
@@ -82,7 +87,7 @@ fn what_no_tag_or_label_can_say_is_refused_in_its_place() {
     assert!(problems.len() == 1 && problems[0].contains("up to 512 bytes"), "{problems:?}");
     let many: Vec<String> = (0..41).map(|n| format!("k{n} = \"x\"")).collect();
     let problems = bench().problems(&delivering(AWS, &many.join(", "), ""));
-    assert!(problems.len() == 1 && problems[0].contains("names 41, and there is room for 40"));
+    assert!(problems.len() == 1 && problems[0].contains("names 41; at most 40 are allowed"));
     // Each service has its own word.
     let problems = bench().problems(&delivering(&AWS.replace("tags", "labels"), "k = \"x\"", ""));
     assert!(problems.len() == 1 && problems[0].contains("unknown key `labels`"), "{problems:?}");
@@ -92,16 +97,14 @@ fn what_no_tag_or_label_can_say_is_refused_in_its_place() {
 #[test]
 fn a_label_is_tried_out_with_what_is_known() {
     let owner = "owner = \"identity team\"\n";
-    let words = "`labels`: \"k\": the value \"identity team\" cannot be a label's: up to 63 letters, \
+    let words = "`labels`: \"k\": the value \"identity team\" is not a valid label value: up to 63 letters, \
                  digits, - _ and ., a letter or digit at both ends";
     let hint = "use filters, such as {{ owner | replace(\" \", \"-\") }}";
     refused_in(&bench(), &delivering(KUBERNETES, "k = «\"{{ owner }}\"", owner), words, hint);
     let named = delivering(KUBERNETES, "k = \"{{ connection }}\"", "");
     let problems = bench().problems(&named.replace("name = \"one\"", "name = \"a:b\""));
-    assert!(
-        problems.len() == 1 && problems[0].contains("the value \"a:b\" cannot"),
-        "{problems:?}"
-    );
+    let words = "`labels`: \"k\": the value \"a:b\" is not a valid label value";
+    assert!(problems.len() == 1 && problems[0].contains(words), "{problems:?}");
     for (to, labels) in [
         (
             KUBERNETES,

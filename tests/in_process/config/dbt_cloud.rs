@@ -94,7 +94,7 @@ fn what_is_missing_or_cannot_be_is_said() {
     for bad in ["https://cloud.getdbt.com", "cloud.getdbt.com/api", "cloud"] {
         assert_eq!(
             one(&format!("host = \"{bad}\"\naccount_id = 1\n{TOKEN}")),
-            "`host` is not a host name | write the host alone, as in the address of your account: \
+            "`host` is not a host name | write only the host, as in the address of your account: \
              host = \"cloud.getdbt.com\", or such as \"ab123.us1.dbt.com\""
         );
     }
@@ -137,7 +137,7 @@ fn a_connection_is_not_blamed_for_its_providers_mistakes() {
 #[test]
 fn keys_without_meaning_are_refused_and_not_taken_from_defaults() {
     let keys = format!("{KEYS}{TOKEN}");
-    let dull = "has no meaning here: the tokens of `warehouse`";
+    let dull = "has no effect here: the tokens of `warehouse`";
     let age = "leave it out; max_age, or a schedule, says when a token is replaced";
     for (key, words) in [
         (LIFETIME, format!("`token_lifetime` {dull} do not expire | {age}")),
@@ -146,7 +146,7 @@ fn keys_without_meaning_are_refused_and_not_taken_from_defaults() {
         ("scopes = \"inherit\"\n", format!("`scopes` {dull} have no scopes | leave it out")),
         (
             "connection_id = \"12345\"\n",
-            "`connection_id` is another than the one connection of this account | leave it out, \
+            "`connection_id` is not the one connection of this account | leave it out, \
              or write connection_id = \"70403103916054\""
                 .to_owned(),
         ),
@@ -168,7 +168,7 @@ fn keys_without_meaning_are_refused_and_not_taken_from_defaults() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
         found[0].ends_with(
-            "under this policy nothing ever becomes due: the token does not expire | set max_age \
+            "under this policy no rotation ever becomes due: the token does not expire | set max_age \
              = \"90d\", or a schedule"
         ),
         "{found:?}"
@@ -192,8 +192,8 @@ fn an_account_is_configured_once() {
 fn no_token_is_proven_by_writing_there() {
     let keys = format!("{KEYS}{TOKEN}");
     let refused = problems(&keys, "max_age = \"90d\"\nverify = \"write\"\n");
-    let said = "`verify = \"write\"` cannot be used with `warehouse`: it is not known that a user can \
-                be created and deleted there without a trace";
+    let said = "`verify = \"write\"` cannot be used with `warehouse`: this provider is not known to support creating \
+                and deleting a user without side effects";
     assert!(refused.len() == 1 && refused[0].contains(said), "{refused:?}");
     // From [defaults] it may be meant for others.
     let text = text(&keys, "max_age = \"90d\"\n");

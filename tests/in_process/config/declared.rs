@@ -114,7 +114,7 @@ fn lives_come_in_what_a_create_sends_them_in() {
     refused_in(
         &bench(),
         &format!("{HEAD}{odd}{TWO}{NINETY}"),
-        "[providers.issuer]: `create` sends lives in whole minutes, but `life_step` is not a number of whole minutes",
+        "[providers.issuer]: `create` sends lifetimes in whole minutes, but `life_step` is not a number of whole minutes",
         "set life_step = \"1m\" or a multiple, or leave it out",
     );
 }
@@ -132,7 +132,7 @@ fn a_life_without_room_for_prints_is_told_of() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
         found[0].contains(
-            ": `token_lifetime` (30d) leaves no room to give each token a life of its own"
+            ": `token_lifetime` (30d) leaves no room to give each token a distinct lifetime"
         ) && found[0].contains("(`issuer` grants at least 30d, in steps of 1m)")
             && found[0].ends_with("| set token_lifetime to at least 30d 3m"),
         "{found:?}"
@@ -142,7 +142,7 @@ fn a_life_without_room_for_prints_is_told_of() {
         ISSUER.replace("scopes = [", "longest_life = \"45d\"\nlife_step = \"1d\"\nscopes = [");
     let found = warnings(&in_days, "45d");
     assert!(
-        found.len() == 1 && found[0].contains("no life that `issuer` grants is long enough"),
+        found.len() == 1 && found[0].contains("no lifetime that `issuer` grants is long enough"),
         "{found:?}"
     );
     let named = ISSUER

@@ -125,7 +125,7 @@ fn what_cannot_be_is_refused_alone() {
     let why: BTreeMap<_, _> = refusals(&found).into_iter().collect();
     assert_eq!(why.len(), 5, "{why:#?}");
     for id in ["con_a000000000000001", "con_a000000000000002", "con_a000000000000005"] {
-        assert!(why[id].starts_with("its connection.name cannot be part of a place"), "{why:#?}");
+        assert!(why[id].starts_with("its connection.name cannot be part of a path"), "{why:#?}");
     }
     assert!(why["con_a000000000000004"].contains("`one` is used twice"), "{why:#?}");
     assert!(why["not-an-id"].contains("connection_id"), "{why:#?}");
@@ -149,11 +149,11 @@ fn of_two_with_one_place_the_one_known_longer_has_it() {
 #[test]
 fn mistakes_in_a_rule_are_errors_of_the_configuration() {
     let wrong = |from: &str, to: &str| format!("{HEAD}{}", RULE.replace(from, to));
-    let hint = "in a [[discover]] there are {{ connection.name }}, {{ connection.id }}, \
+    let hint = "the names in a [[discover]] are {{ connection.name }}, {{ connection.id }}, \
                 {{ connection.strategy }}, {{ provider }}";
     refused(
         &wrong("\"{{ connection.name }}.token\"", "«\"{{ connection.nme }}.token\""),
-        "`file` holds a template that is not known: connection.nme",
+        "`file` has an unknown template: connection.nme",
         hint,
     );
     refused(
@@ -163,12 +163,12 @@ fn mistakes_in_a_rule_are_errors_of_the_configuration() {
     );
     refused(
         &wrong("strategy = [\"okta\", \"waad\"]", "strategy = «[]"),
-        "`strategy` names none: nothing would ever match",
+        "`strategy` is empty: nothing would ever match",
         "write strategy = [\"okta\"], or leave it out for all of them",
     );
     refused(
         &wrong("name = \"^cust-\"", "connection_id = «\"con_okta000000000001\""),
-        "`connection_id` has no meaning here: a [[discover]] finds them",
+        "`connection_id` has no effect here: a [[discover]] finds connections",
         "leave it out, or write one connection under [[connections]]",
     );
     let bad = Bench::new().problems(&wrong("\"^cust-\"", "\"(\""));
@@ -178,7 +178,7 @@ fn mistakes_in_a_rule_are_errors_of_the_configuration() {
     let rule = RULE.replace("provider = \"box\"", "provider = «\"box\"");
     refused(
         &format!("{face}{rule}"),
-        "the connections of `box` cannot be discovered: an account with this face has one connection",
+        "the connections of `box` cannot be discovered: a dbt Cloud account has one connection",
         "write each under [[connections]]",
     );
 }
@@ -238,8 +238,9 @@ fn a_found_connection_wins_over_a_watch_of_its_name() {
         assert!(found.watches[0].shadowed);
         let warned = |config: &Config| {
             let mut warnings = config.warnings.iter();
-            warnings
-                .any(|warning| warning.message.contains("cust-a is also the name of a connection"))
+            warnings.any(|warning| {
+                warning.message.contains("cust-a is also the name of a discovered connection")
+            })
         };
         assert!(warned(&found), "{:?}", found.warnings);
         let none = with(&text, &[("con_a000000000000002", "cust-b", "okta", 2)]);

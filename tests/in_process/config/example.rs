@@ -21,7 +21,7 @@ fn example() -> String {
 }
 
 /// Every key that the configuration has, in the spelling of the file.
-pub(crate) const KEYS: &str = "include state url server listen log format audit engine max_parallel survey_interval \
+pub(crate) const KEYS: &str = "include state url server listen control socket log format audit engine max_parallel survey_interval \
     request_timeout http ca_file proxy metrics textfile instance_name per_connection_limit defaults providers type data_dir face \
     rate_limit per_second burst share domain base_url client_id client_secret vault aws \
     client_assertion_key audience host account_id token scheme tenant media_type scim_endpoint cap \
@@ -110,6 +110,7 @@ fn the_examples_comments_are_true() {
                     || code.starts_with("{ sink")
                     || code.starts_with("[providers.")
                     || code.starts_with("[server]")
+                    || code.starts_with("[control]")
                     || code.starts_with("[[hooks]]")
                     || code.starts_with("[connections.scim_configuration]")
                     || code.starts_with("[[discover]]")

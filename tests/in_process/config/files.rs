@@ -64,7 +64,7 @@ fn file_names_stay_below_the_folder() {
         (&"x".repeat(201), "`file` has a part of more than 200 bytes"),
         (
             "t/.one.scimitar.json",
-            "`file` is a name that scimitar keeps for its own notes beside a token",
+            "`file` is a name that Scimitar reserves for its own file beside a token",
         ),
     ] {
         refused(
@@ -92,19 +92,19 @@ fn modes_let_nobody_in_unless_it_is_meant() {
         ("600", "`mode` is not a file mode", octal),
         ("\"0999\"", "`mode` is not a file mode", octal),
         ("\"rw\"", "`mode` is not a file mode", octal),
-        ("\"4600\"", "`mode` must not set setuid, setgid or sticky", octal),
+        ("\"4600\"", "`mode` must not set setuid, setgid or the sticky bit", octal),
         ("\"0700\"", "`mode` must not make a token executable", octal),
         (
             "\"0040\"",
             "`mode` must let the owner read the file",
-            "scimitar reads it back to know what is delivered",
+            "Scimitar reads the file back to check what is delivered",
         ),
         ("\"0602\"", "`mode` must not let every user write the token", octal),
         (
             "\"0644\"",
             "`mode` lets every user read the token",
-            "take the last digit's bits away (\"0640\" and a group), or say that it is meant: \
-             shared = true",
+            "clear the last digit (\"0640\" and a group), or set shared = true if this is \
+             intended",
         ),
     ] {
         refused(
@@ -376,6 +376,27 @@ fn included_files_are_read_once_in_order_with_own_positions() {
 }
 
 #[test]
+fn files_that_change_have_another_digest_than_what_is_loaded() {
+    let bench = Bench::new();
+    bench.write("d/10.toml", second("\"a\"", "con_a000000000000001", "a"));
+    let head = format!("include = [\"d/*.toml\"]\n{HEAD}");
+    let config = bench.load(&head).unwrap();
+    let now = || scimitar::config::digest(&bench.path("scimitar.toml"));
+    assert_eq!(now().as_ref(), Some(&config.sha256));
+    // Another file, a change in one, one that is not even TOML, and none.
+    bench.write("d/20.toml", second("\"b\"", "con_b000000000000001", "b"));
+    assert!(now().is_some_and(|found| found != config.sha256));
+    std::fs::remove_file(bench.path("d/20.toml")).unwrap();
+    assert_eq!(now().as_ref(), Some(&config.sha256));
+    bench.write("d/10.toml", second("\"a\"", "con_a000000000000001", "c"));
+    assert!(now().is_some_and(|found| found != config.sha256));
+    bench.write("scimitar.toml", "= 1");
+    assert!(now().is_some_and(|found| found != config.sha256));
+    std::fs::remove_file(bench.path("scimitar.toml")).unwrap();
+    assert_eq!(now(), None);
+}
+
+#[test]
 fn include_paths_must_exist_and_patterns_stand_last() {
     refused(
         "include = [«\"missing.toml\"]\n",
@@ -384,8 +405,8 @@ fn include_paths_must_exist_and_patterns_stand_last() {
     );
     refused(
         "include = [«\"*/a.toml\"]\n",
-        "`include` pattern \"*/a.toml\" is not understood",
-        "* and ? may stand in the last part of a path only",
+        "`include` pattern \"*/a.toml\" is not valid",
+        "* and ? are allowed only in the last part of a path",
     );
 }
 
@@ -398,7 +419,9 @@ fn a_configuration_that_cannot_be_read_has_no_place() {
         lines,
         [
             "missing.toml: the configuration cannot be read: No such file or directory | name another file \
-          with --config or $SCIMITAR_CONFIG"
+             with --config or $SCIMITAR_CONFIG. To write the first one, copy config.example.toml there (the \
+             packages have it as /usr/share/doc/scimitar/examples/scimitar.toml), edit it, and run \
+             `scimitar check`"
         ]
     );
     let path = bench.write("bad.toml", b"a = 1\nb = \"\xff\"\n");

@@ -41,7 +41,7 @@ fn what_google_does_not_take_is_refused() {
         ),
         (
             "{ sink = \"g\", secret_id = \"a\", alias = «\"latest\" }",
-            "`alias` is what readers get without it: leave it out, or choose another alias",
+            "`alias` is the default without an alias: leave it out, or choose another alias",
             alias,
         ),
     ] {
@@ -50,12 +50,12 @@ fn what_google_does_not_take_is_refused() {
     for (sink, message, hint) in [
         (
             "project = «\"123456789012\"\n",
-            "`project` is a project's number; write its ID, by which places are named",
+            "`project` is a project's number; write the project's ID",
             "gcloud projects list shows it",
         ),
         (
             "project = \"acme-identity\"\nlocation = «\"europe\"\n",
-            "`location` is no region",
+            "`location` is not a region",
             "write one such as \"europe-west3\"",
         ),
     ] {

@@ -51,8 +51,8 @@ fn a_persons_word_alone_lets_no_token_go() {
         &Bench::new(),
         &delivering("revoke_after_use = «false\n", to),
         "`revoke_after_use = false` with a hand-off: the previous token would be revoked on a person's \
-         word, before anybody has seen the new one used",
-        "leave it out: the provider tells when the new token is first used, and the previous one stays \
-         until then",
+         confirmation, before any use of the new one was seen",
+        "leave it out: the provider reports when the new token is first used, and the previous one is \
+         kept until then",
     );
 }

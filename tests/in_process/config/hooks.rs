@@ -90,12 +90,12 @@ fn a_hook_says_when_and_what() {
     );
     refused(
         "[[hooks]]\non = [\"failed\", «\"failed\"]\nexec = [\"after\"]\n",
-        "\"failed\" is there twice",
+        "\"failed\" is listed twice",
         "leave one out",
     );
     refused(
         "«[[hooks]]\non = [\"failed\"]\n",
-        "[[hooks]] does not say what is to be run",
+        "[[hooks]] does not say what to run",
         "write exec = [\"/usr/local/bin/after-rotation\"], or webhook = { url = \"https://…\", secret = { … } }",
     );
     refused(
@@ -134,7 +134,7 @@ fn names_are_unique_and_fit_a_label() {
     refused_in(
         &bench,
         "[[hooks]]\non = [\"failed\"]\nexec = «[\"after all\"]\n",
-        "no name for this hook can be taken from what it runs: a hook name must be 1 to 128 printable characters without spaces",
+        "no name for this hook can be derived from what it runs: a hook name must be 1 to 128 printable characters without spaces",
         "give it one: name = \"…\"",
     );
 }
@@ -142,14 +142,14 @@ fn names_are_unique_and_fit_a_label() {
 #[test]
 fn a_hook_program_must_be_executable_and_not_world_writable() {
     let hook = |exec: &str| format!("[[hooks]]\non = [\"failed\"]\nexec = {exec}\n");
-    let how = "write exec = [\"/path/of/program\", \"argument\", …]; no shell reads it";
+    let how = "write exec = [\"/path/of/program\", \"argument\", …]; no shell is involved";
     refused(&hook("«\"after\""), "`exec` must be a list: the program and its arguments", how);
     refused(&hook("«[]"), "`exec` is empty", how);
     refused(&hook("[\"after\", «1]"), "`exec` must be a string, not an integer", "");
     refused(
         &hook("[«\"gone\"]"),
         "`exec`: gone cannot be used: No such file or directory",
-        "the program is named by its path, absolute or from this file's folder; nothing is looked for in $PATH",
+        "write the program's path, absolute or relative to this file's folder; $PATH is not searched",
     );
     let bench = bench();
     bench.program("closed", 0o644);
@@ -158,13 +158,13 @@ fn a_hook_program_must_be_executable_and_not_world_writable() {
     let closed = "`exec`: closed cannot be executed";
     refused_in(&bench, &hook("[«\"closed\"]"), closed, "chmod +x closed");
     let open = "`exec`: open can be changed by every user (mode 0777)";
-    refused_in(&bench, &hook("[«\"open\"]"), open, "close it: chmod o-w open");
+    refused_in(&bench, &hook("[«\"open\"]"), open, "restrict access to it: chmod o-w open");
     refused_in(&bench, &hook("[«\"folder\"]"), "`exec`: folder is not a file", "name a program");
     let below = bench.program("wide/after", 0o755);
     let wide = std::os::unix::fs::PermissionsExt::from_mode(0o777);
     std::fs::set_permissions(below.parent().unwrap(), wide).unwrap();
     let open = "`exec`: wide can be changed by every user (mode 0777)";
-    refused_in(&bench, &hook("[«\"wide/after\"]"), open, "close it: chmod o-w wide");
+    refused_in(&bench, &hook("[«\"wide/after\"]"), open, "restrict access to it: chmod o-w wide");
 }
 
 #[test]
@@ -173,20 +173,20 @@ fn a_webhook_is_encrypted_and_signed() {
     refused(
         &hook(&format!("{{ url = «\"http://hooks.example.com/\", {SECRET} }}")),
         "`url` must begin with https://",
-        "plain http is allowed to this machine alone, such as http://127.0.0.1:8080/",
+        "plain http is allowed only to this machine, such as http://127.0.0.1:8080/",
     );
     for (url, message) in [
         (
             "https://a.example/#canary",
-            "`url`: the URL for a.example holds a fragment (#…): take it out",
+            "`url`: the URL for a.example contains a fragment (#…): remove it",
         ),
         (
             "https://u:canary@a.example/",
-            "`url`: the URL for a.example holds a user name or password: take them out of it",
+            "`url`: the URL for a.example contains a user name or password: remove them",
         ),
     ] {
         let hook = hook(&format!("{{ url = «\"{url}\", {SECRET} }}"));
-        refused(&hook, message, "write the address alone");
+        refused(&hook, message, "write only the address");
     }
     refused(
         &hook(&format!("{{ url = «\"canary\", {SECRET} }}")),
@@ -203,7 +203,7 @@ fn a_webhook_is_encrypted_and_signed() {
     refused_in(
         &bench,
         &hook(&format!("{{ {URL}, secret = «{{ env = \"BAD\" }} }}")),
-        "`secret`: the secret is not whsec_ and 24 to 64 bytes in base64; printf 'whsec_%s' \"$(openssl rand -base64 32)\" makes one",
+        "`secret`: the secret must be whsec_ followed by 24 to 64 bytes in base64; make one with printf 'whsec_%s' \"$(openssl rand -base64 32)\"",
         "it was read from the environment variable BAD",
     );
 }
@@ -226,8 +226,7 @@ fn a_url_may_be_a_secret_and_is_never_shown() {
     let shown = format!("{:?}", config.hooks);
     assert!(!shown.contains("canary") && shown.contains("chat.example.com"), "{shown}");
     let lines: Vec<_> = config.warnings.iter().map(|warning| bench.line(warning)).collect();
-    let warned =
-        "scimitar.toml:4:19: `url` may hold a key that everybody who can read this file has";
+    let warned = "scimitar.toml:4:19: `url` may contain a key, which everyone who can read this file would have";
     assert!(lines.iter().any(|line| line.starts_with(warned)), "{lines:?}");
     assert!(!lines.concat().contains("canary"), "{lines:?}");
     bench.env.insert("BAD".to_owned(), "http://canary.example/".to_owned());
@@ -267,7 +266,7 @@ fn headers_are_plain_or_secret_but_never_a_secret_in_clear() {
             &format!("{name} = «\"canary\""),
             &format!("the header {shown} takes a reference, never the secret itself"),
             &format!(
-                "write \"{shown}\" = {{ file = \"PATH\" }}; {{ env = \"NAME\" }} and {{ credential = \"NAME\" }} do as well"
+                "write \"{shown}\" = {{ file = \"PATH\" }}; {{ env = \"NAME\" }} and {{ credential = \"NAME\" }} also work"
             ),
         );
     }
@@ -293,13 +292,14 @@ fn headers_are_plain_or_secret_but_never_a_secret_in_clear() {
         "`headers`: this cannot be the value of x-a",
         "write text on one line",
     );
-    refused("X-A = \"1\", x-a = «\"2\"", "the header x-a is there twice", "leave one out");
+    refused("X-A = \"1\", x-a = «\"2\"", "the header x-a is set twice", "leave one out");
 }
 
 #[test]
 fn a_body_is_checked_before_anything_happens() {
     let fields = FIELDS.map(|name| format!("{{{{ {name} }}}}")).join(", ");
-    let hint = format!("it may hold {fields}, and {{{{ secrets.NAME }}}} of what `secrets` names");
+    let hint =
+        format!("it may use {fields}, and {{{{ secrets.NAME }}}} for each name in `secrets`");
     let with = |keys: &str| service(&format!("{URL}, {keys}"));
     refused(
         &with("body = «'{ \"text\": \"{{ whi }}\" }'"),
@@ -308,23 +308,23 @@ fn a_body_is_checked_before_anything_happens() {
     );
     refused(
         &with("body = «'{ \"text\": {{ why }} }'"),
-        "`body`: it is not JSON once it is filled in (line 1, column 11); text stands in quotes: \"{{ why }}\"",
+        "`body`: it is not JSON once it is filled in (line 1, column 11); put text in quotes: \"{{ why }}\"",
         &hint,
     );
     refused(
         &with("body = '[]', content_type = «\"text/html\""),
-        "`content_type` is none that a body can be filled in for",
-        "it is JSON (application/json, application/…+json), application/x-www-form-urlencoded, text/plain or text/markdown",
+        "`content_type` is not supported with `body`",
+        "supported are JSON (application/json, application/…+json), application/x-www-form-urlencoded, text/plain or text/markdown",
     );
     refused(
         &with(&format!("{SECRET}, content_type = «\"text/plain\"")),
-        "`content_type` says nothing without `body`",
+        "`content_type` has no effect without `body`",
         "without one, a CloudEvent is sent: leave this out, or write body = '{ \"text\": \"{{ why }}\" }'",
     );
     refused(
         &with("body = '[]', secrets = { \"a-b\" = «{ env = \"KEY\" } }"),
         "`secrets`: this name cannot be written in a template",
-        "name it with letters, digits and underscores",
+        "use letters, digits and underscores",
     );
     let unused = with("body = '[]', secrets = { key = { env = \"KEY\" } }");
     let bench = bench();

@@ -75,10 +75,13 @@ fn a_certificate_of_our_own_and_its_key_are_a_pair() {
     loaded(&bench, &text("cert.pem"), Secrets::Checked).unwrap();
     bench.write("ca.pem", CA);
     let problems = loaded(&bench, &text("ca.pem"), Secrets::Checked).unwrap_err().to_string();
-    assert!(problems.contains("`client_cert` and `client_key` are no pair: "), "{problems}");
+    assert!(
+        problems.contains("`client_cert` and `client_key` do not belong together: "),
+        "{problems}"
+    );
     let config = loaded(&bench, &text("ca.pem"), Secrets::Needed).unwrap();
     let told: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
-    assert!(told.iter().any(|line| line.contains("are no pair")), "{told:?}");
+    assert!(told.iter().any(|line| line.contains("do not belong together")), "{told:?}");
 }
 
 #[test]
@@ -134,8 +137,8 @@ fn an_invalid_proxy_variable_is_an_error_where_it_is_used() {
     for secrets in [Secrets::Needed, Secrets::Checked] {
         let problems = loaded(&bench, &text, secrets).unwrap_err();
         let told: Vec<_> = problems.iter().map(|problem| bench.line(problem)).collect();
-        let wanted = "environment: the environment variable HTTPS_PROXY begins or ends with a \
-                      blank | write http://proxy:3128, or";
+        let wanted = "environment: the environment variable HTTPS_PROXY begins or ends with \
+                      white space | write http://proxy:3128, or";
         assert!(told.len() == 1 && told[0].starts_with(wanted), "{told:?}");
         assert!(!told[0].contains("canary"), "{told:?}");
     }

@@ -69,13 +69,13 @@ fn what_is_no_way_to_a_cluster_is_refused_at_its_place() {
     refused_in(
         &bench(),
         &sink("«kubeconfig = { file = \"kubeconfig\" }\n"),
-        "`kubeconfig` needs the context that is meant",
+        "`kubeconfig` needs a context",
         how,
     );
     refused_in(
         &bench(),
         &sink("«context = \"prod\"\n"),
-        "`context` is one of a kubeconfig, and there is none",
+        "`context` belongs to a kubeconfig, and none is set",
         "write kubeconfig = { file = \"…\" } beside it, or leave it out in a pod",
     );
     let bench = bench();
@@ -125,7 +125,7 @@ fn names_that_kubernetes_does_not_take_are_refused() {
         (
             "{ sink = \"k\", secret = \"scim\", payload = { «\"a b\" = \"{{ token }}\" } }",
             "`a b` cannot be a key of a Secret: letters, digits, - _ and . only",
-            "name it as its readers mount it, such as \"scim-token\"",
+            "use the name that its readers mount, such as \"scim-token\"",
         ),
     ] {
         refused_in(&bench(), &delivering(delivery), message, hint);

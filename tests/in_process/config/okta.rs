@@ -45,7 +45,7 @@ fn what_okta_does_not_take_is_refused() {
         (
             format!("org_url = «\"https://acme-admin.okta.com\"\n{TOKEN}"),
             TO.to_owned(),
-            "`org_url` is the address of the Admin Console",
+            "`org_url` is the address of the Admin Console, not of the org",
             "write org_url = \"https://acme.okta.com\"",
         ),
         (

@@ -36,8 +36,8 @@ fn an_account_and_a_tier_of_parameters_are_read() {
 fn what_the_parameter_store_does_not_take_is_refused() {
     let name = "write a name such as \"/scim/initech\"";
     for (given, message) in [
-        ("scim/initech", "`parameter` is a path, and begins with / then, as /scim/initech"),
-        ("/aws/x", "`parameter` begins with \"aws\" or \"ssm\", which AWS keeps for itself"),
+        ("scim/initech", "`parameter` is a path and must begin with /, as in /scim/initech"),
+        ("/aws/x", "`parameter` begins with \"aws\" or \"ssm\", which AWS reserves"),
         ("/a b", "`parameter` may hold letters, digits and / _ . - only"),
     ] {
         let to = format!("{{ sink = \"p\", parameter = «\"{given}\" }}");

@@ -142,7 +142,7 @@ fn a_schedule_alone_makes_every_tick_due() {
 
 #[test]
 fn a_policy_under_which_nothing_is_due_is_refused() {
-    let message = "under this policy nothing ever becomes due: the token does not expire";
+    let message = "under this policy no rotation ever becomes due: the token does not expire";
     let marked = connection("").replace("name = ", "name = «");
     refused(&marked, message, "set token_lifetime = \"30d\", max_age = \"90d\", or a schedule");
     refused(
@@ -154,8 +154,8 @@ fn a_policy_under_which_nothing_is_due_is_refused() {
         &format!("{marked}schedule = \"0 3 * * *\"\n")
             .replace("[[conn", "[defaults]\nrotate_before = \"33%\"\n[[conn"),
         message,
-        "beside `rotate_before` (33%, from [defaults]) the schedule only says when a rotation may \
-         start: set token_lifetime or max_age, or leave rotate_before out so that every tick is due",
+        "with `rotate_before` (33%, from [defaults]) the schedule only says when a rotation may \
+         start: set token_lifetime or max_age, or remove rotate_before so that every tick is due",
     );
 }
 
@@ -163,18 +163,18 @@ fn a_policy_under_which_nothing_is_due_is_refused() {
 fn half_a_life_or_more_is_refused() {
     refused(
         &connection("token_lifetime = \"30d\"\nrotate_before = «\"15d\"\n"),
-        "`rotate_before` (15d) is half of the token's life or more",
+        "`rotate_before` (15d) is half of the token's lifetime or more",
         "set rotate_before to less than 15d, or raise token_lifetime",
     );
     refused(
         &connection("token_lifetime = \"30d\"\nrotate_before = «\"50%\"\n"),
-        "`rotate_before` (50% of 30d: 15d) is half of the token's life or more",
+        "`rotate_before` (50% of 30d: 15d) is half of the token's lifetime or more",
         "set rotate_before to less than 50%, or raise token_lifetime",
     );
     refused(
         &connection("token_lifetime = «\"20d\"\n")
             .replace("[[conn", "[defaults]\nrotate_before = \"10d\"\n[[conn"),
-        "`rotate_before` (10d, from [defaults]) is half of the token's life or more",
+        "`rotate_before` (10d, from [defaults]) is half of the token's lifetime or more",
         "set rotate_before to less than 10d, or raise token_lifetime",
     );
     accepted(&connection("token_lifetime = \"30d\"\nrotate_before = \"14d\"\n"), &[]);
@@ -182,7 +182,7 @@ fn half_a_life_or_more_is_refused() {
         refused(
             &connection(&format!("token_lifetime = \"30d\"\nrotate_before = «\"{bad}\"\n")),
             "`rotate_before` must be more than 0% and less than 50%",
-            "write a share of the token's life such as \"33%\"",
+            "write a share of the token's lifetime such as \"33%\"",
         );
     }
     refused(
@@ -310,8 +310,8 @@ fn a_latest_moment_before_the_overlap_ends_is_refused() {
         &connection(
             "token_lifetime = \"30d\"\nrevoke_after_use = true\nrevoke_at_latest = «\"1h\"\n",
         ),
-        "`revoke_at_latest` (1h) is shorter than `overlap` (1d, the default), which holds in any \
-         case",
+        "`revoke_at_latest` (1h) is shorter than `overlap` (1d, the default), which always \
+         applies",
         "set revoke_at_latest to at least 1d, or lower overlap",
     );
 }
@@ -328,8 +328,8 @@ fn what_has_no_effect_is_a_warning() {
              `token_lifetime`: they do not expire | set token_lifetime, or leave it out",
             "scimitar.toml:16:12: `timezone` has no effect without `schedule` | set a schedule, or \
              leave it out",
-            "scimitar.toml:17:20: `revoke_at_latest` has no effect: no evidence is asked for that \
-             could be missing | set revoke_after_use or revoke_when_idle, or leave it out",
+            "scimitar.toml:17:20: `revoke_at_latest` has no effect: no usage condition is \
+             configured | set revoke_after_use or revoke_when_idle, or leave it out",
         ],
     );
     // In [defaults] the same may be meant for other connections.
@@ -412,13 +412,10 @@ fn a_freeze_that_names_no_time_is_refused_at_its_place() {
     let hint = "write a day (\"2026-12-24\"), both days of an interval (\"2026-12-20/2027-01-02\"), or \
                 times (\"2026-12-31T18:00/2027-01-01T06:00\"); they are read in `timezone`";
     for (wrong, why) in [
-        ("christmas", "it is no date and no interval of dates"),
+        ("christmas", "it is neither a date nor an interval of dates"),
         ("2027-01-02/2026-12-20", "it ends before it begins"),
-        ("2026-12-20/P14D", "it names a length; both ends have to be dates or times"),
-        (
-            "2026-12-20T00:00Z/2026-12-21",
-            "it names an offset from UTC; its times are those of `timezone`",
-        ),
+        ("2026-12-20/P14D", "it has a duration; both ends must be dates or times"),
+        ("2026-12-20T00:00Z/2026-12-21", "it has a UTC offset; times are read in `timezone`"),
     ] {
         let text = format!("max_age = \"90d\"\nfreeze = [\"2026-12-24\", «\"{wrong}\"]\n");
         refused(&connection(&text), &format!("`freeze` cannot be \"{wrong}\": {why}"), hint);
@@ -431,8 +428,8 @@ fn a_freeze_in_which_tokens_run_out_is_refused() {
     // 14 days, and a day for the rotation behind it.
     refused(
         &connection(&format!("token_lifetime = \"30d\"\nrotate_before = \"14d\"\n{year_end}")),
-        "the `freeze` from 2099-12-20T00:00:00Z until 2100-01-03T00:00:00Z (14d) is too long for \
-         `rotate_before` (14d): a token could run out in it, and is rotated in it all the same",
+        "the `freeze` from 2099-12-20 00:00 UTC until 2100-01-03 00:00 UTC (14d) is too long for \
+         `rotate_before` (14d): a token could expire during it, and is then rotated anyway",
         "shorten it, set rotate_before to at least 15d (and token_lifetime to more than twice that), or \
          write freeze = [] for this connection",
     );
@@ -448,8 +445,8 @@ fn a_freeze_in_which_tokens_run_out_is_refused() {
         &connection(&format!(
             "token_lifetime = \"15d\"\nschedule = \"0 3 * * *\"\noverlap = \"1h\"\n{year_end}"
         )),
-        "the `freeze` from 2099-12-20T00:00:00Z until 2100-01-03T00:00:00Z (14d) is too long for \
-         `token_lifetime` (15d): a token could run out in it, and is rotated in it all the same",
+        "the `freeze` from 2099-12-20 00:00 UTC until 2100-01-03 00:00 UTC (14d) is too long for \
+         `token_lifetime` (15d): a token could expire during it, and is then rotated anyway",
         "shorten it, or set token_lifetime to more than 16d",
     );
 }

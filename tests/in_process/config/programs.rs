@@ -43,13 +43,13 @@ fn a_program_and_what_it_is_given_are_read() {
 
 #[test]
 fn the_token_is_no_argument() {
-    let hint = "an argument may use target, connection, token_id and the other fields of the payload but \
+    let hint = "an argument may use target, connection, token_id and the other fields of the payload, except \
                 the token";
     for (argument, words) in [
         (
             "{{ token }}",
-            "the token is never put where every user of the machine can read it; it is on the \
-             program's standard input",
+            "arguments must not hold the token, because every user of the machine can read them; the program receives \
+             it on its standard input",
         ),
         (
             "{{ token",
@@ -71,7 +71,7 @@ fn a_readable_sink_stands_beside_a_program() {
     refused_in(
         &bench(),
         &delivering(COMMAND, "«{ sink = \"x\", target = \"t\" }").replace("[«", "«["),
-        "`deliver_to` names no sink that can be read back: a connection needs at least one sink that can \
+        "`deliver_to` has no sink that can be read back: a connection needs at least one sink that can \
          be read back",
         "add one, such as a file or a secret",
     );
@@ -81,15 +81,15 @@ fn a_readable_sink_stands_beside_a_program() {
 #[test]
 fn a_program_that_cannot_be_run_is_refused_at_its_place() {
     let how =
-        "write command = [\"/usr/local/bin/push-token\", \"{{ target }}\"]; no shell reads it";
+        "write command = [\"/usr/local/bin/push-token\", \"{{ target }}\"]; no shell is involved";
     for (command, message, hint) in [
         ("«\"push\"", "`command` must be a list: the program and its arguments", how),
         ("«[]", "`command` is empty", how),
         (
             "[«\"gone\"]",
             "`command`: FOLDER/gone cannot be used: No such file or directory",
-            "the program is named by its path, absolute or from this file's folder; nothing is looked for \
-             in $PATH",
+            "write the program's path, absolute or relative to this file's folder; $PATH is not \
+             searched",
         ),
     ] {
         let bench = bench();

@@ -24,7 +24,7 @@ fn what_is_missing_is_said_at_the_table() {
             "scimitar.toml:2:2: `domain` is missing in [providers.a] | write domain = \
              \"acme.eu.auth0.com\"",
             "scimitar.toml:2:2: `client_id` is missing in [providers.a] | write client_id = \"…\"",
-            "scimitar.toml:2:2: [providers.a] does not say how to log in | write client_secret = \
+            "scimitar.toml:2:2: [providers.a] has no log-in method | write client_secret = \
              { credential = \"NAME\" }, or client_assertion_key = { file = \"key.pem\" } for \
              private_key_jwt",
         ]
@@ -42,7 +42,7 @@ fn values_that_cannot_be_are_refused() {
     {
         assert_eq!(
             with(&format!("domain = «\"{bad}\"\n")),
-            "`domain` is not a host name | write the host alone, such as domain = \
+            "`domain` is not a host name | write only the host, such as domain = \
              \"acme.eu.auth0.com\""
         );
     }
@@ -66,7 +66,7 @@ fn values_that_cannot_be_are_refused() {
     }
     assert_eq!(
         with("domain = \"a.b\"\nbase_url = «\"https://u:canary@a.b\"\n"),
-        "`base_url` must not hold a user name or password | write the address alone"
+        "`base_url` must not hold a user name or password | write only the address"
     );
     assert_eq!(
         with("domain = \"a.b\"\nbase_url = «\"https://a.b?t=canary\"\n"),
@@ -74,7 +74,7 @@ fn values_that_cannot_be_are_refused() {
     );
     assert_eq!(
         with("domain = \"a.b\"\naudience = «\"https://a.b/api/v2\"\n"),
-        "`audience` lacks its last slash: Auth0 compares it to the letter | end it in /api/v2/"
+        "`audience` must end in a slash: Auth0 compares it character by character | write it with /api/v2/ at the end"
     );
     assert_eq!(
         with("domain = \"a.b\"\nshare = «\"0%\"\n"),
@@ -96,7 +96,7 @@ fn values_that_cannot_be_are_refused() {
         with("domain = \"a.b\"\nhttp = { proxy = «\"http://u:canary@proxy:3128\" }\n"),
         "`proxy` must not hold a user name or password | move the whole URL to a file that only scimitar's \
          user can read, and write proxy = { file = \"PATH\" }; { env = \"NAME\" } and \
-         { credential = \"NAME\" } do as well"
+         { credential = \"NAME\" } also work"
     );
     assert_eq!(
         with("domain = \"a.b\"\nhttp = { ca_file = «\"/missing.pem\" }\n"),
@@ -121,7 +121,7 @@ fn sandboxes_have_a_folder_of_their_own() {
     );
     accepted(
         &sandbox("a", ""),
-        &["scimitar.toml:1:1: [providers.a] forgets its tokens with every process | give it a \
-             data_dir, so that a second run finds what the first one left"],
+        &["scimitar.toml:1:1: [providers.a] loses its tokens when the process ends | give it a \
+             data_dir, so that a second run finds the tokens of the first"],
     );
 }

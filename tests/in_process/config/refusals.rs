@@ -16,7 +16,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.engine.max_parallel, 16);
     assert_eq!(config.engine.survey_interval, None, "as often as the tenants' limits bear");
     assert_eq!(config.engine.request_timeout.as_secs(), 30);
-    assert_eq!(config.metrics.per_connection_limit, 10_000);
+    assert_eq!(config.metrics.per_connection_limit, 1_000);
     // None ever has series of its own.
     assert_eq!(config.metrics.instance_name, "scimitar", "the file is called scimitar.toml");
     let named = accepted("[metrics]\ninstance_name = \"emea\"\n", &[]);
@@ -32,10 +32,10 @@ fn a_request_that_outlasts_a_stop_is_a_warning() {
     accepted(
         "[engine]\nrequest_timeout = \"61s\"\n",
         &[
-            "scimitar.toml:2:19: a stop may have to wait that long for each request in hand: the units in \
-           systemd/ give it 90 s in all | at most \"60s\", or set TimeoutStopSec= \
-           (terminationGracePeriodSeconds) to four times this; one that is killed loses nothing, and the next \
-           start goes on from there",
+            "scimitar.toml:2:19: to stop, Scimitar may wait that long for each running request; the units in systemd/ allow 90 \
+           s in total | at most \"60s\", or set TimeoutStopSec= \
+           (terminationGracePeriodSeconds) to four times this; if Scimitar is killed, nothing is lost, and the \
+           next start continues",
         ],
     );
 }
@@ -45,7 +45,7 @@ fn unknown_keys_are_led_to_the_nearest() {
     refused(
         "«overlap = \"1h\"\n",
         "unknown key `overlap`",
-        "the keys here are: connections, defaults, discover, engine, hooks, http, include, log, metrics, \
+        "the keys here are: connections, control, defaults, discover, engine, hooks, http, include, log, metrics, \
          providers, server, sinks, state, watch",
     );
     refused(
@@ -159,8 +159,8 @@ fn durations_have_units_and_bounds() {
 fn a_ledger_in_a_database_is_named_without_its_password() {
     let url = |url: &str| format!("[state]\nurl = «\"{url}\"\n");
     let password = "take it out, and keep it where only scimitar can read it: in [state], password = { \
-                    file = \"PATH\" }, { env = \"NAME\" } or { credential = \"NAME\" }\nwhoever could read \
-                    this file may know it: replace it in the database";
+                    file = \"PATH\" }, { env = \"NAME\" } or { credential = \"NAME\" }\nanyone who could \
+                    read this file may know it: change it in the database";
     for canary in ["postgres://s:canary@db/d", "postgresql://s@db/d?password=canary"] {
         refused(&url(canary), "`url` must not hold a password", password);
         let shown = Bench::new().problems(&url(canary).replace('«', "")).join("\n");
@@ -168,30 +168,30 @@ fn a_ledger_in_a_database_is_named_without_its_password() {
     }
     refused(
         &url("postgres://db/d"),
-        "`url` does not say as which user",
+        "`url` does not name the user",
         "write it before the host: postgres://scimitar@db.example.com:5432/scimitar",
     );
     refused(
         &url("postgres://s@db/d?sslmode=require"),
-        "`url` holds sslmode=require, which does not show that the server is the right one",
+        "`url` holds sslmode=require, which does not verify the server's identity",
         "write sslmode=verify-full, and name the PEM file of a private authority in `ca_file`",
     );
     refused(
         &url("postgres://s@db/d?connect_timeout=1"),
-        "`url` holds connect_timeout, which has no meaning here",
-        "leave it out: behind the question mark stand sslmode, and for a socket host (its folder), port and user",
+        "`url` holds connect_timeout, which is not supported there",
+        "leave it out: allowed after the question mark are sslmode and, for a socket, host (its folder), port and user",
     );
     refused(
         "[state]\nurl = \"sqlite://ledger.db\"\n«password = { env = \"HOME\" }\n",
         "`password` is for a ledger in PostgreSQL",
-        "leave it out: a file asks nobody to log in",
+        "leave it out: a file has no log-in",
     );
     refused(
         "[state]\nurl = \"postgres://s@db/d\"\npassword = «\"canary\"\n",
         "`password` takes a reference, never the secret itself",
         "move it to a file that only scimitar's user can read, and write password = { file = \"PATH\" }\n\
          or into the environment: password = { env = \"NAME\" }, or pass it by systemd: password = { \
-         credential = \"NAME\" }\nwhoever could read this file may know it: replace it at the provider",
+         credential = \"NAME\" }\nanyone who could read this file may know it: replace it at the provider",
     );
     let bench = Bench::new();
     bench.write("secret", "s");
@@ -237,14 +237,14 @@ fn a_connection_name_needs_no_quotes_in_a_shell() {
         |name: &str| connection("").replace("name = \"one\"", &format!("name = «\"{name}\""));
     for (name, odd) in [("a;b", ';'), ("$(id)", '$'), ("a'b", '\''), ("a`b", '`'), ("*", '*')] {
         let message = format!(
-            "`name`: a connection name holds only letters, digits and `.` `_` `-` `:` `@` `+` `/` \
-             `,`, so that it needs no quotes in a shell; it holds `{odd}`"
+            "`name`: a connection name may contain only letters, digits and `.` `_` `-` `:` `@` `+` `/` \
+             `,`, so that it needs no quotes in a shell; this one contains `{odd}`"
         );
         refused(&named(name), &message, "choose another");
     }
     for name in ["--all", "-x"] {
-        let message = "`name`: a connection name must not begin with `-`, where a command takes it \
-                       for an option";
+        let message = "`name`: a connection name must not begin with `-`, because a command would read \
+                       it as an option";
         refused(&named(name), message, "choose another");
     }
 }
@@ -301,7 +301,7 @@ fn unknown_names_are_led_to_the_nearest() {
     refused(
         "[log]\naudit = «\"/\"\n",
         "`audit` names a folder",
-        "name a file in a folder that is there and that scimitar may write to, such as \
+        "name a file in an existing folder that scimitar may write to, such as \
          \"/var/log/scimitar/audit.jsonl\"",
     );
     refused(
@@ -319,8 +319,8 @@ fn a_provider_with_errors_is_not_reported_as_missing() {
 
 #[test]
 fn ledgers_are_files() {
-    let how = "write sqlite:///absolute/path/ledger.db, sqlite://relative/ledger.db for a path that \
-               starts at this file's folder, or postgres://USER@HOST/DATABASE";
+    let how = "write sqlite:///absolute/path/ledger.db, sqlite://relative/ledger.db for a path relative \
+               to this file's folder, or postgres://USER@HOST/DATABASE";
     for url in [
         "sqlite://",
         "sqlite::memory:",
@@ -381,18 +381,18 @@ fn connections_say_who_they_are() {
         (
             "okta",
             "an id is `con_` and 16 letters or digits; it is in the address of the connection's \
-             page",
+             page in the dashboard",
         ),
     ] {
         refused(
             &connection("").replace("\"con_okta000000000001\"", &format!("«\"{bad}\"")),
-            "`connection_id` is not a connection's id",
+            "`connection_id` is not a connection ID",
             hint,
         );
     }
     refused(
         &connection("scopes = «[]\n"),
-        "`scopes` is empty: such a token could do nothing",
+        "`scopes` is empty: such a token would have no permissions",
         "name some, or write \"inherit\" to take the current token's",
     );
     refused(
@@ -436,5 +436,5 @@ fn a_textfile_that_nobody_would_read_is_warned_of() {
         ]
     );
     let away = warned("away/scimitar.prom");
-    assert!(away.len() == 1 && away[0].contains("there is no folder"), "{away:?}");
+    assert!(away.len() == 1 && away[0].contains("does not exist, so no metrics"), "{away:?}");
 }

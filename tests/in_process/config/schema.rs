@@ -23,7 +23,7 @@ use super::{
 const STRANGER: &str = "zzz_qqq_99";
 
 /// Every key that users were promised.
-const PROMISED: &str = "include state.url server.listen log.format log.audit engine.max_parallel \
+const PROMISED: &str = "include state.url server.listen control.socket log.format log.audit engine.max_parallel \
     engine.survey_interval engine.request_timeout http.ca_file http.proxy metrics.textfile \
     metrics.per_connection_limit hooks.on hooks.exec hooks.webhook.url hooks.webhook.secret \
     defaults.rotate_before providers.type providers.domain providers.base_url providers.client_id \

@@ -31,11 +31,11 @@ fn what_cannot_be_a_configuration_is_refused_in_its_place() {
     refused(
         &with("{ ensure = «false }"),
         "`ensure` can only be true",
-        "leave the whole table out: the configuration is not looked at then",
+        "leave the whole table out to ignore the SCIM configuration",
     );
     refused(
         &with("{ user_id_attribute = \"sub\", mapping = «[] }"),
-        "`mapping` is empty: no user could be made",
+        "`mapping` is empty: no user could be created",
         "write mapping = [{ auth0 = \"preferred_username\", scim = \"userName\" }, …], or ensure = true \
          alone for Auth0's default mapping",
     );
@@ -43,7 +43,7 @@ fn what_cannot_be_a_configuration_is_refused_in_its_place() {
         &with(
             "{ user_id_attribute = \"sub\", mapping = [{ auth0 = \"a\", scim = \"b\" }, «{ scim = \"b\", auth0 = \"a\" }] }",
         ),
-        "`mapping` has this pair of `b` twice",
+        "`mapping` lists this pair of `b` twice",
         "leave one out",
     );
     let face = HEAD.replace("type = \"sandbox\"\n", "type = \"sandbox\"\nface = \"dbt_cloud\"\n");
@@ -52,7 +52,7 @@ fn what_cannot_be_a_configuration_is_refused_in_its_place() {
         &format!(
             "{face}{connection}max_age = \"90d\"\nscim_configuration = «{{ ensure = true }}\n"
         ),
-        "`scim_configuration` has no meaning here: the connections of `box` have none that could be set",
+        "`scim_configuration` has no effect here: the connections of `box` have no SCIM configuration that can be set",
         "leave it out",
     );
 }
@@ -66,7 +66,7 @@ fn a_mapping_that_loses_leavers_is_warned_of() {
     accepted(
         &text,
         &[&format!(
-            "scimitar.toml:{line}:61: `mapping` does not map `active`: a user who is deactivated keeps \
+            "scimitar.toml:{line}:61: `mapping` does not map `active`: deactivated users keep \
              access | add {{ auth0 = \"blocked\", scim = \"active\" }}, as Auth0's default mapping has it"
         )],
     );

@@ -80,8 +80,8 @@ fn a_literal_is_refused_with_the_way_to_move_it() {
                 &format!(
                     "move it to a file that only scimitar's user can read, and write {key} = {{ \
                      file = \"PATH\" }}\nor into the environment: {key} = {{ env = \"NAME\" }}, or \
-                     pass it by systemd: {key} = {{ credential = \"NAME\" }}\nwhoever could read \
-                     this file may know it: replace it at the provider"
+                     pass it by systemd: {key} = {{ credential = \"NAME\" }}\nanyone who could \
+                     read this file may know it: replace it at the provider"
                 ),
             );
         }
@@ -158,10 +158,10 @@ fn what_cannot_be_read_is_said_at_its_place() {
         (
             "{ env = \"UNSET\" }",
             "the environment variable that is named here is not set",
-            "set it for the process that runs scimitar (in a unit: Environment= or \
+            "set it for the scimitar process (in a unit: Environment= or \
              EnvironmentFile=)",
         ),
-        ("{ env = \"EMPTY\" }", "the secret is empty", "store the secret itself there, as text"),
+        ("{ env = \"EMPTY\" }", "the secret is empty", "store the secret there, as text"),
         (
             "{ file = \"missing\" }",
             "the file that is named here does not exist",
@@ -170,7 +170,7 @@ fn what_cannot_be_read_is_said_at_its_place() {
         (
             "{ file = \"open.txt\" }",
             "open.txt can be read or changed by every user (mode 0644)",
-            "close it: chmod 600 open.txt",
+            "restrict access to it: chmod 600 open.txt",
         ),
         ("{ file = \"large.txt\" }", "large.txt is larger than 64 KiB: not a secret", whole),
         ("{ file = \"link.txt\" }", "link.txt is larger than 64 KiB: not a secret", whole),
@@ -179,12 +179,12 @@ fn what_cannot_be_read_is_said_at_its_place() {
         (
             "{ file = \"binary.txt\" }",
             "the secret is not UTF-8 text",
-            "store the secret itself there, as text",
+            "store the secret there, as text",
         ),
         (
             "{ credential = \"c\" }",
             "$CREDENTIALS_DIRECTORY is not set: no credentials were passed to this process",
-            "only the unit has it (LoadCredential=NAME:/path); from a shell: systemd-run --wait --pipe \
+            "only the unit has this credential (LoadCredential=NAME:/path); to run in the same way from a shell: systemd-run --wait --pipe \
              -p DynamicUser=yes -p User=scimitar -p StateDirectory=scimitar -p \
              StateDirectoryMode=0700 -p LoadCredential=NAME:/path scimitar …",
         ),
@@ -200,7 +200,7 @@ fn what_cannot_be_read_is_said_at_its_place() {
     refused_in(
         &bench,
         &provider("client_assertion_key = «{ file = \"locked.pem\" }"),
-        "`client_assertion_key`: the private key is encrypted; store it without a passphrase",
+        "`client_assertion_key`: the private key is encrypted; save it without a passphrase",
         "it was read from the file locked.pem",
     );
     bench.env.insert("CREDENTIALS_DIRECTORY".to_owned(), folder.to_owned());
@@ -232,7 +232,7 @@ fn what_is_elsewhere_stops_neither_status_nor_check() {
         (
             "{ env = \"UNSET\" }",
             "scimitar.toml:5:17: `client_secret`: the environment variable that is named here is \
-             not set | set it for the process that runs scimitar (in a unit: Environment= or \
+             not set | set it for the scimitar process (in a unit: Environment= or \
              EnvironmentFile=)",
         ),
     ] {
@@ -325,15 +325,15 @@ fn what_is_odd_about_a_secret_is_warned_of_and_never_shown() {
     for (text, odd) in [
         (format!("{CANARY}\n\n"), "ends with more than one line end"),
         (format!("{CANARY}\r\n\r\n"), "ends with more than one line end"),
-        (format!("{CANARY} \n"), "ends with a blank"),
-        (format!("{CANARY}\t"), "ends with a blank"),
-        (format!(" {CANARY}"), "begins with a blank"),
+        (format!("{CANARY} \n"), "ends with white space"),
+        (format!("{CANARY}\t"), "ends with white space"),
+        (format!(" {CANARY}"), "begins with white space"),
         (format!("\u{feff}{CANARY}\n"), "begins with a byte order mark (U+FEFF)"),
         (format!("{CANARY}\0\n"), "holds a NUL byte"),
-        (format!("\"{CANARY}\"\n"), "stands in quotes"),
-        (format!("'{CANARY}'"), "stands in quotes"),
-        (format!("CLIENT_SECRET={CANARY}\n"), "has NAME= in front of it"),
-        (format!("export SECRET={CANARY}\n"), "has NAME= in front of it"),
+        (format!("\"{CANARY}\"\n"), "is in quotes"),
+        (format!("'{CANARY}'"), "is in quotes"),
+        (format!("CLIENT_SECRET={CANARY}\n"), "begins with NAME="),
+        (format!("export SECRET={CANARY}\n"), "begins with NAME="),
         (format!("first\n{CANARY}\n"), "has more than one line"),
         (format!("{CANARY}\u{200b}x"), "holds an invisible character"),
         (format!("{CANARY}\u{1b}x"), "holds a control character"),
@@ -398,7 +398,7 @@ fn a_reference_to_a_sink_that_keeps_none_is_refused() {
         (
             "client_secret = { vault = \"a/b#c\", sink = «\"disk\" }",
             "`vault` cannot be read from the sink `disk`",
-            "that kind of sink keeps no secrets for others",
+            "that type of sink cannot supply secrets",
         ),
         (
             "client_secret = { aws = \"a/b#c\", sink = «\"v\" }",
@@ -407,7 +407,7 @@ fn a_reference_to_a_sink_that_keeps_none_is_refused() {
         ),
         (
             "client_secret = { vault = «\"a/b\", sink = \"v\" }",
-            "`vault`: the location needs the secret's key behind a hash, as in \"…#key\"",
+            "`vault`: the location needs the secret's key after a `#`, as in \"…#key\"",
             "write vault = \"secret/scimitar#client_secret\"",
         ),
         (
@@ -422,7 +422,7 @@ fn a_reference_to_a_sink_that_keeps_none_is_refused() {
         ),
         (
             "client_secret = { env = \"T\", sink = «\"v\" }",
-            "`sink` says nothing of a secret that no sink keeps",
+            "`sink` has no effect: this secret is not stored in a sink",
             "leave it out",
         ),
     ] {

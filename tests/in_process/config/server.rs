@@ -20,9 +20,9 @@ fn this_machine_is_let_in_without_a_word_and_others_with_one() {
         accepted(
             &text(listen),
             &[
-                "scimitar.toml:10:10: `listen` lets other machines in, and the status page asks nobody \
-               to log in | it shows names, token ids and what went wrong, never a value, and changes \
-               nothing; for this machine alone write listen = \"127.0.0.1:9469\"",
+                "scimitar.toml:10:10: `listen` is reachable from other machines, and the status page has \
+               no log-in | it shows names, token ids and errors, never a token, and changes nothing; for \
+               this machine only, write listen = \"127.0.0.1:9469\"",
             ],
         );
     }
@@ -30,8 +30,8 @@ fn this_machine_is_let_in_without_a_word_and_others_with_one() {
 
 #[test]
 fn what_is_no_address_is_refused_with_one_that_is() {
-    let hint = "write listen = \"127.0.0.1:9469\", or \"0.0.0.0:9469\" for every interface: numbers, \
-                no name; an address of version 6 stands in brackets, \"[::1]:9469\"";
+    let hint = "write listen = \"127.0.0.1:9469\", or \"0.0.0.0:9469\" for every interface: an \
+                IP address, not a name; write IPv6 in brackets, \"[::1]:9469\"";
     for bad in ["127.0.0.1", ":9469", "localhost:9469", "http://127.0.0.1:9469", "::1:9469"] {
         refused(
             &format!("{HEAD}[server]\nlisten = «\"{bad}\"\n{CONNECTION}{LIFETIME}"),

@@ -109,13 +109,13 @@ fn the_login_namespace_is_at_or_above_that_of_the_secrets() {
         refused(
             &at(&format!("{secrets}{}", auth("«\"a/b\""))),
             "the `namespace` of the log-in is neither that of the secrets nor one above it",
-            "its token would be good for nothing there: write namespace = \"org/team\" beside auth = \
+            "its token would not be valid there: write namespace = \"org/team\" beside auth = \
              { namespace = \"org\", … }",
         );
     }
     refused(
         &at(&auth("«\"a b\"")),
-        "`namespace` cannot be one",
+        "`namespace` is not valid",
         "write namespace = \"team-a\" or \"org/team-a\"",
     );
 }
@@ -157,8 +157,8 @@ fn addresses_that_give_a_token_away_are_refused() {
         refused(
             &vault(&format!("address = «\"{address}\"\n{AUTH}")),
             words,
-            "write address = \"https://HOST:8200\"; http:// is for a server on this machine \
-             alone, such as an agent",
+            "write address = \"https://HOST:8200\"; http:// is only for a server on this \
+             machine, such as an agent",
         );
     }
     read(&bench(), &vault(&format!("address = \"http://127.0.0.1:8200\"\n{AUTH}")));
@@ -173,7 +173,7 @@ fn methods_have_their_keys_and_no_others() {
     );
     refused(
         &at("auth = { method = \"aws_iam\", header_value = «\"a b\" }\n"),
-        "`header_value` cannot stand in a header",
+        "`header_value` is not a valid header value",
         "copy `iam_server_id_header_value` from the server: vault read auth/aws/config/client",
     );
     refused(
@@ -194,7 +194,7 @@ fn methods_have_their_keys_and_no_others() {
     );
     refused(
         &at("auth = { method = «\"cert\" }\n"),
-        "`method = \"cert\"` needs a certificate to show",
+        "`method = \"cert\"` needs a certificate",
         "write tls = { client_cert = \"cert.pem\", client_key = { file = \"key.pem\" } } beside \
          `auth`",
     );
@@ -207,7 +207,7 @@ fn methods_have_their_keys_and_no_others() {
         &at(&format!(
             "{AUTH}http = {{ ca_file = \"cert.pem\" }}\ntls = {{ «ca_file = \"cert.pem\" }}\n"
         )),
-        "`ca_file` stands in `tls` and in `http`",
+        "`ca_file` is in both `tls` and `http`",
         "keep one of them",
     );
 }
@@ -250,7 +250,7 @@ fn a_delivery_has_a_path_and_may_have_a_mount_and_a_payload() {
 fn paths_stay_what_they_are() {
     const HOW: &str =
         "write a path such as \"secret/scim/initech\", the mount in front, without \"data/\"";
-    let moved = "has an empty part, \".\" or \"..\": the server would take it for another path";
+    let moved = "has an empty part, \".\" or \"..\": the server would read it as another path";
     for (path, words) in [
         ("secret/../sys/x", moved),
         ("secret/./x", moved),
@@ -258,7 +258,10 @@ fn paths_stay_what_they_are() {
         ("/secret/x", moved),
         ("secret/x/", moved),
         ("secret/a b", "holds white space or control characters"),
-        ("secret/a%2e", "holds one of % ? # \\ *, which mean something else in a URL or a policy"),
+        (
+            "secret/a%2e",
+            "holds one of % ? # \\ *, which have a special meaning in a URL or a policy",
+        ),
         ("secret", "names a mount and no secret in it"),
     ] {
         refused(

@@ -29,7 +29,7 @@ fn a_day_ends_the_token_as_it_begins_in_utc() {
         let watch = read(&format!("expires_at = {written}\n"));
         assert_eq!(rfc3339(watch.expires_at), expected, "{written}");
     }
-    let hint = "write a day, which ends the token as it begins in UTC, such as 2027-03-01, or a time \
+    let hint = "write a day, at whose start in UTC the token ends, such as 2027-03-01, or a time \
                 such as 2027-03-01T12:00:00Z";
     for wrong in [
         "2099-03-01T12:00:00",
@@ -41,7 +41,7 @@ fn a_day_ends_the_token_as_it_begins_in_utc() {
     ] {
         refused(
             &format!("{HEAD}{NAMED}expires_at = «{wrong}\n"),
-            "`expires_at` is not a day, and not a time with its offset",
+            "`expires_at` is neither a day nor a time with an offset",
             hint,
         );
     }
@@ -98,7 +98,7 @@ fn what_is_wrong_is_refused_at_its_place() {
     );
     refused(
         &format!("{HEAD}[[watch]]\nname = «\"-x\"\nexpires_at = 2099-03-01\n"),
-        "`name`: a connection name must not begin with `-`, where a command takes it for an option",
+        "`name`: a connection name must not begin with `-`, because a command would read it as an option",
         "choose another",
     );
     let link = "`link` must be an https:// address without a user name or password";
@@ -152,7 +152,7 @@ fn a_date_that_is_past_is_a_warning() {
     accepted(
         &text,
         &[
-            "scimitar.toml:11:14: initech-sso has expired: `expires_at` is 2001-02-03T00:00:00Z | renew the \
+            "scimitar.toml:11:14: initech-sso expired at 2001-02-03 00:00 UTC (`expires_at`) | renew the \
            token and write its new date, or remove the [[watch]]",
         ],
     );

@@ -70,7 +70,7 @@ fn a_ledger_of_version_1_goes_on() {
 
     run(async {
         let refused = SqliteLedger::open_read_only(&path).unwrap_err().to_string();
-        assert!(refused.contains("the next run brings it up to date"), "{refused}");
+        assert!(refused.contains("the next run upgrades it"), "{refused}");
         let ledger = SqliteLedger::open(&path, &SystemEntropy).unwrap();
         let looker = SqliteLedger::open_read_only(&path).unwrap().unwrap();
         for ledger in [&looker, &ledger] {

@@ -157,8 +157,8 @@ fn what_is_no_ledger_is_refused_and_left_as_it_is() {
     fs::remove_file(&path).unwrap();
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE songs (name TEXT)").unwrap();
     let theirs = fs::read(&path).unwrap();
-    assert_unusable(open(&path), "not a ledger of Scimitar");
-    assert_unusable(SqliteLedger::open_read_only(&path), "not a ledger of Scimitar");
+    assert_unusable(open(&path), "not a Scimitar ledger");
+    assert_unusable(SqliteLedger::open_read_only(&path), "not a Scimitar ledger");
     assert_eq!(fs::read(&path).unwrap(), theirs);
 }
 
@@ -170,7 +170,7 @@ fn a_newer_ledger_is_refused_and_left_as_it_is() {
     database.pragma_update(None, "user_version", 5).unwrap();
     drop(database);
     let newer = fs::read(&path).unwrap();
-    assert_unusable(open(&path), "of version 5");
+    assert_unusable(open(&path), "its tables have version 5,");
     assert_unusable(SqliteLedger::open_read_only(&path), "or a newer one");
     assert_eq!(fs::read(&path).unwrap(), newer);
 }
@@ -232,7 +232,7 @@ fn what_a_tenant_has_is_kept_until_the_next_list() {
     let looked = SqliteLedger::open_read_only(&path).unwrap().unwrap();
     assert_eq!(run(looked.inventory(&acme)).unwrap(), Some(next));
     assert_eq!(run(looked.inventory(&other)).unwrap(), Some(first.clone()));
-    assert_unavailable(run(looked.keep_inventory(&acme, &first)), "for looking only");
+    assert_unavailable(run(looked.keep_inventory(&acme, &first)), "opened read-only");
 }
 
 #[test]
@@ -348,7 +348,7 @@ fn looking_works_beside_a_writer_after_it_and_without_it() {
     assert_eq!(seen(), 1, "what is written meanwhile is seen");
     let claimed = run(writer.claim(&key("con_1"), LEASE)).unwrap();
     let claim = granted(&claimed);
-    let refused = "opened for looking only";
+    let refused = "opened read-only";
     assert_unavailable(run(looker.claim(&key("con_2"), LEASE)), refused);
     assert_unavailable(run(looker.renew(&claim, LEASE)), refused);
     assert_unavailable(run(looker.release(&claim)), refused);

@@ -198,7 +198,7 @@ fn each_state_of_an_older_token_accepts_what_can_happen() {
                 let since = if announced { Some(now()) } else { state.announced_at() };
                 assert_eq!(at, after.and(since), "{name}");
                 record.retiring.clear();
-                let words = format!("{name} cannot happen while tok_a is not on its way out");
+                let words = format!("{name} cannot happen while tok_a is not being retired");
                 assert_eq!(refusal(&record, of_retiring(what)), words);
             }
         }
@@ -237,7 +237,7 @@ fn each_place_accepts_what_can_happen_there() {
             let mut unknown = record.clone();
             unknown.sinks.clear();
             let words = refusal(&unknown, at_place(what.clone()));
-            assert!(words.ends_with("is no place of this connection"), "{words}");
+            assert!(words.ends_with("is not a sink location of this connection"), "{words}");
         }
     }
 }

@@ -120,7 +120,7 @@ async fn faults_say_the_way_out() {
         (404, UNSUPPORTED, Kind::List, "strategies samlp"),
         (404, NOT_CONFIGURED, Kind::List, "Provisioning tab"),
         (404, "<html>", Kind::List, "check the provider's domain"),
-        (409, CAP, Kind::Create, "one must go first"),
+        (409, CAP, Kind::Create, "revoke one first"),
         (401, "", Kind::List, "audience"),
     ] {
         let fake = Fake::start().await;

@@ -38,7 +38,7 @@ async fn each_reason_has_its_own_message_and_no_advice_already_taken() {
         ("authority", "its certificate is that of a certificate authority (CA:TRUE)"),
         ("sha1", "is too weak or too old (SHA-1"),
         ("weak", "too weak (RSA under 2048 bits)"),
-        ("nonca", "issued by one that is not a certificate authority"),
+        ("nonca", "issued by a certificate that is not an authority"),
     ] {
         let own = ["weak", "nonca"].contains(&chain);
         let own = own.then(|| data(&format!("certificates/{chain}-ca.pem")));

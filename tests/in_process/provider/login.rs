@@ -174,8 +174,8 @@ async fn what_the_log_in_answers_is_classified_and_says_the_way_out() {
     use Class::{Terminal, Transient};
     for (status, body, class, code, words) in [
         (200, "", Transient, Code::Unreadable, "the answer ends"),
-        (200, r#"{"access_token":"a b"}"#, Transient, Code::Unreadable, "cannot be one"),
-        (302, "", Terminal, Code::Invalid, "not followed"),
+        (200, r#"{"access_token":"a b"}"#, Transient, Code::Unreadable, "no valid access token"),
+        (302, "", Terminal, Code::Invalid, "which Scimitar does not follow"),
         (400, r#"{"error":"unauthorized_client"}"#, Terminal, Code::Invalid, "grant type"),
         (
             401,

@@ -57,8 +57,8 @@ async fn a_lost_answer_leaves_a_change_in_doubt_and_a_list_repeated() {
         (Answer::Hang, Code::Timeout, "no answer from 127.0.0.1"),
         (Answer::Raw("SSH-2.0-x\r\n".to_owned()), Code::Unavailable, "ended before"),
         (Answer::Raw("HTTP/1.1 20".to_owned()), Code::Unavailable, "ended before"),
-        (Answer::Raw(cut), Code::Unreadable, "broke off"),
-        (Answer::Raw(chunked), Code::Unreadable, "broke off"),
+        (Answer::Raw(cut), Code::Unreadable, "was cut off"),
+        (Answer::Raw(chunked), Code::Unreadable, "was cut off"),
         (Answer::Raw(announced), Code::Unreadable, "longer than 1 MiB"),
         (Answer::Raw(huge), Code::Unreadable, "longer than 1 MiB"),
     ] {

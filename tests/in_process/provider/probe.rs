@@ -87,7 +87,7 @@ async fn without_credentials_only_a_refusal_shows_an_endpoint() {
     for (status, expected) in [
         (401, Ok(())),
         (403, Ok(())),
-        (200, Err("answers without credentials, so that nothing can be proven there")),
+        (200, Err("answers without credentials, so a token cannot be proven there")),
         (404, Err("no SCIM endpoint")),
         (429, Err("answered 429")),
         (500, Err("answered 500")),
@@ -113,7 +113,7 @@ async fn a_token_is_never_sent_in_clear_to_another_machine() {
         panic!("{verdict:?}");
     };
     assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid));
-    assert!(fault.detail.contains("in clear"), "{fault}");
+    assert!(fault.detail.contains("unencrypted"), "{fault}");
 }
 
 #[test]

@@ -75,7 +75,7 @@ async fn without_a_right_that_a_rotation_needs_nothing_is_minted() {
         let fault = auth0.create(call(&connection()), &mint()).await.unwrap_err();
         assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Forbidden), "{fault}");
         let words = fault.to_string();
-        assert!(words.contains("does not grant delete:scim_token"), "{words}");
+        assert!(words.contains("lacks delete:scim_token"), "{words}");
         assert!(words.contains("grant delete:scim_token to the application"), "{words}");
         assert!(words.contains("nothing was sent"), "{words}");
     }

@@ -1,4 +1,4 @@
-//! The README's pictures of the state machines, drawn by trying every event in every state.
+//! The pictures of the state machines in `docs/protocol.md`, drawn by trying every event in every state.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,6 +9,9 @@ use scimitar::rotation::record::{PHASES, Phase, RETIRING_STATES, Record};
 
 use super::text;
 use crate::machine::samples::{events, id, records};
+
+/// Where they are.
+const PAGE: &str = "docs/protocol.md";
 
 /// What a token is before it is on its way out, and afterwards.
 const NONE: &str = "[*]";
@@ -25,12 +28,12 @@ fn the_pictures_show_what_apply_does() {
         ("state machine", drawn(&PHASES, Some(PHASES[0]), &rotation)),
         ("state machine of an older token", drawn(&retiring_states(), None, &older)),
     ] {
-        let shown = text::blocks(&text::read("README.md"), label);
+        let shown = text::blocks(&text::read(PAGE), label);
         assert_eq!(shown.len(), 1, "{label}");
         if text::updating() {
-            text::update(label, &[drawn]);
+            text::update(PAGE, label, &[drawn]);
         } else {
-            assert_eq!(shown[0], drawn, "UPDATE_README=1 cargo test readme:: mends it");
+            assert_eq!(shown[0], drawn, "UPDATE_README=1 cargo test readme:: rewrites it");
         }
     }
 }

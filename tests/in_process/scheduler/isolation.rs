@@ -286,7 +286,7 @@ fn delivered_to(world: &World, name: &str, sink: &str, hangs: bool) -> Arc<Conne
         location: format!("{sink}/{name}"),
         delivery: serde_json::Value::Null.into(),
     };
-    connection.sinks = vec![Arc::new(Place1 { place, hangs })];
+    connection.places = Arc::new(vec![Arc::new(Place1 { place, hangs }) as Arc<dyn Sink>]);
     Arc::new(connection)
 }
 

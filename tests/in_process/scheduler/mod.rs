@@ -10,6 +10,8 @@
 mod audit;
 mod hooks;
 mod isolation;
+mod lines;
+mod own;
 mod still;
 mod world;
 
@@ -19,8 +21,9 @@ use chrono::TimeDelta;
 use scimitar::{
     engine::{live::Obstacle, report::Outcome},
     ledger::{Claimed, Ledger},
+    rotation::record::Record,
 };
-use scimitar_test_support::memory_ledger;
+use scimitar_test_support::{heard, memory_ledger};
 
 use self::world::World;
 
@@ -30,6 +33,12 @@ fn seconds(seconds: i64) -> TimeDelta {
 
 fn days(days: i64) -> TimeDelta {
     TimeDelta::days(days)
+}
+
+/// Without what the first list clears up, of which lines of the log would tell.
+fn sound(record: &mut Record) {
+    record.unmanaged.clear();
+    record.missing = None;
 }
 
 #[tokio::test]

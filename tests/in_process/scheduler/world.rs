@@ -149,7 +149,7 @@ pub(crate) struct Watched {
     clock: Arc<Jumping>,
     visits: Mutex<Vec<Visit>>,
     takes: TimeDelta,
-    tokens: Mutex<BTreeMap<ConnectionId, Listed>>,
+    pub(crate) tokens: Mutex<BTreeMap<ConnectionId, Listed>>,
     running: AtomicUsize,
     pub(crate) most: AtomicUsize,
 }
@@ -314,6 +314,7 @@ impl World {
             most: AtomicUsize::new(0),
         });
         let engine = Engine {
+            person: None,
             clock: clock.clone(),
             entropy: Arc::new(Always(7)),
             ledger: ledger.clone(),
@@ -321,6 +322,7 @@ impl World {
             audit: Arc::new(scimitar::telemetry::audit::Off),
             progress: Arc::new(Silent),
             pool: Default::default(),
+            services: Default::default(),
             request_timeout: Duration::from_secs(30),
         };
         Self {
@@ -360,7 +362,7 @@ impl World {
             policy: Arc::new(policy),
             provider: self.provider.clone(),
             probe: Arc::new(Nobody),
-            sinks: Vec::new(),
+            places: Arc::new(Vec::new()),
             reopen: Arc::new(Nobody),
             hooks,
         })

@@ -65,7 +65,7 @@ impl Script {
                     let world = sim.lock();
                     world.conns[conn].sinks[0].holds(&world.conns[conn])
                 };
-                world.sinks[0].read().await?;
+                world.places.open()?[0].read().await?;
                 if let Some(held) = held {
                     world.provider.revoke(call, &held).await?;
                 }
@@ -100,7 +100,7 @@ impl Script {
         if self != Self::Unproven {
             world.probe.read(&endpoint, &minted.value).await;
         }
-        for (nth, sink) in world.sinks.iter().enumerate() {
+        for (nth, sink) in world.places.open()?.iter().enumerate() {
             if self == Self::Hasty {
                 let mut guard = sim.lock();
                 let delivery = delivery(&world.policy, &minted);

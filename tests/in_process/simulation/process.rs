@@ -17,6 +17,7 @@ use scimitar::{
         worker::{Connection, Engine, Operation, Patience, RotationRequest},
     },
     rotation::{policy::Mode, why::Reason},
+    sink::Sink,
     telemetry::{audit, metrics::Metrics},
     token::TokenId,
 };
@@ -96,6 +97,7 @@ pub(crate) fn start(sim: &Sim, job: Job) -> (Pid, Vec<Task>) {
     let clock = SimClock::agreed(sim, pid);
     let ledger = SimLedger::open(sim, pid, &clock);
     let engine = Arc::new(Engine {
+        person: None,
         clock,
         entropy: Arc::new(entropy),
         ledger: Arc::new(ledger),
@@ -103,6 +105,7 @@ pub(crate) fn start(sim: &Sim, job: Job) -> (Pid, Vec<Task>) {
         audit: Arc::new(audit::Off),
         progress: Arc::new(Silent),
         pool: Default::default(),
+        services: Default::default(),
         request_timeout: Duration::from_secs(30),
     });
     let ready = sim.lock().now;
@@ -140,10 +143,12 @@ pub(crate) fn connection(sim: &Sim, pid: Pid, conn: usize) -> Connection {
         policy,
         provider: Arc::new(SimProvider { sim: a, pid, conn }),
         probe: Arc::new(SimProbe { sim: b, pid, conn }),
-        sinks: indices
-            .into_iter()
-            .map(|index| Arc::new(SimSink::open(sim, pid, conn, index)) as _)
-            .collect(),
+        places: Arc::new(
+            indices
+                .into_iter()
+                .map(|index| Arc::new(SimSink::open(sim, pid, conn, index)) as Arc<dyn Sink>)
+                .collect::<Vec<_>>(),
+        ),
         reopen: Arc::new(SimReopen { sim: c, pid, conn }),
         hooks: hooks::of(sim, conn),
     }
@@ -157,7 +162,8 @@ async fn tend(sim: Sim, engine: Arc<Engine>, pid: Pid, conn: usize) {
         let connection = connection(&sim, pid, conn);
         // As the daemon: whole at first, after a reload, when nothing could be written down, and
         // when the clock was set back.
-        let places: Vec<_> = connection.sinks.iter().map(|sink| sink.place().key.clone()).collect();
+        let places = connection.places.open().unwrap();
+        let places: Vec<_> = places.iter().map(|sink| sink.place().key.clone()).collect();
         let configured = (Arc::as_ptr(&connection.policy).addr(), places);
         let wall = sim.lock().wall(pid);
         let woken = last.as_ref().is_some_and(|(before, at)| *before == configured && *at <= wall);

@@ -125,7 +125,7 @@ async fn a_program_that_hangs_is_ended_with_all_that_it_started() {
     script.timeout = Duration::from_millis(500);
     let fault = script.promote(1).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Ambiguous, Code::Timeout), "{fault}");
-    assert!(fault.detail.contains("was ended by SIGTERM") && fault.detail.contains("`timeout`"));
+    assert!(fault.detail.contains("was killed by SIGTERM") && fault.detail.contains("`timeout`"));
     let stat = format!("/proc/{}/stat", script.read("child").trim());
     let gone = fs::read_to_string(stat).map_or(true, |stat| stat.contains(") Z "));
     assert!(gone, "what it started is gone as well");

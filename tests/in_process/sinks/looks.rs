@@ -15,6 +15,8 @@ use scimitar::{
     },
 };
 
+use scimitar_test_support::root::runs_as_root;
+
 use super::{FileSite, sink_conformance::promote, sink_in};
 
 const NOTE: &str = "user.note";
@@ -148,7 +150,7 @@ fn a_file_of_another_account_is_not_taken_from_its_readers() {
     if let Some(folder) = std::env::var_os(OTHER_ACCOUNT) {
         return as_another_account(Path::new(&folder));
     }
-    if !nix::unistd::geteuid().is_root() {
+    if !runs_as_root("a file of another account") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -209,7 +211,7 @@ fn the_right_to_give_files_away_is_enough() {
         runtime.block_on(promote(&sink, 1));
         return say("given away");
     }
-    if !nix::unistd::geteuid().is_root() {
+    if !runs_as_root("a file that is given away") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -119,7 +119,7 @@ async fn what_takes_no_token_is_refused_before_one_is_made() {
         (with(CUSTOM, None), "use a sink of type = \"handoff\""),
         (with(CUSTOM, Some(BASE_URL)), "use a sink of type = \"handoff\""),
         (with(ZSCALER, None), "write base_url = "),
-        (with(ORG2ORG, Some(BASE_URL)), "take base_url out"),
+        (with(ORG2ORG, Some(BASE_URL)), "remove base_url"),
         (with("0oaNobody", None), "app_id is the part"),
     ] {
         let sink = sink_of(&org, target.clone());
@@ -162,7 +162,7 @@ async fn an_answer_that_says_unknown_is_a_failure() {
         let sink = sink_of(&org, target(ORG2ORG));
         let fault = promote(&sink, 1).await.unwrap_err();
         assert_eq!(fault.class, Class::Ambiguous, "the connection may have it: {says}: {fault}");
-        assert!(fault.detail.contains("does not say that the token is in use"), "{fault}");
+        assert!(fault.detail.contains("does not confirm that the token is in use"), "{fault}");
         org.world().rules.says = None;
         promote(&sink, 1).await.unwrap();
     }
@@ -326,8 +326,8 @@ async fn what_okta_does_not_accept_is_said_of_the_log_in_that_is_used() {
     let (key, _) = key_pair();
     let org = okta::start().await;
     for (sink, words) in [
-        (sink_of(&org, target(ORG2ORG)), "not used for 30 days"),
-        (service_app(&org, &key), "the service app: see that the app is active"),
+        (sink_of(&org, target(ORG2ORG)), "after 30 days without use"),
+        (service_app(&org, &key), "the service app: check that the app is active"),
     ] {
         // It is sent once more with another log-in.
         org.next("app", Refused(401, "E0000011"));

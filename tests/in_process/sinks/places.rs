@@ -45,8 +45,9 @@ async fn a_folder_that_vanishes_is_not_made_again() {
     for expected in [&version, &absent] {
         let refused = sink.promote(&delivery(2), expected, &Gate::open()).await.unwrap_err();
         assert_eq!((refused.class, refused.code), (Class::Conflict, Code::Changed), "{refused}");
-        assert!(refused.detail.contains("a mount that went"), "{refused}");
-        let words = "its folder was there when it was read and is missing now: it is not made";
+        assert!(refused.detail.contains("a mount that is gone"), "{refused}");
+        let words =
+            "its folder existed when it was read and is missing now: Scimitar does not create it";
         assert!(refused.detail.starts_with(words), "{refused}");
         assert!(!refused.detail.contains("  "), "{refused}");
         assert!(!site.folder().exists(), "nothing is made in its place");

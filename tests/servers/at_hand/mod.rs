@@ -1,7 +1,7 @@
 //! What the program prints of itself: schema, completions, manual page. They need no configuration,
 //! what is kept under `docs/` is what is printed, and the tools that read them take them.
 //!
-//! `UPDATE_ARTEFACTS=1 cargo test --test servers at_hand::` writes `docs/` anew.
+//! `UPDATE_ARTEFACTS=1 cargo test --test servers at_hand::` rewrites them.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where what it needs is not there")]
 
@@ -9,6 +9,8 @@
 mod files;
 #[cfg(test)]
 mod manual;
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod shells;
 

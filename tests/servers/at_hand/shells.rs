@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::Write as _,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -56,26 +57,38 @@ fn bash_completes_commands_options_and_words() {
 }
 
 #[test]
-fn fish_completes_commands_and_options() {
-    let mut shell = debian::command(&debian::root(&["fish"]), "usr/bin/fish");
-    shell.arg("--no-config");
+fn fish_completes_commands_options_and_names() {
+    let root = debian::root(&["fish"]);
+    let mut shell = debian::command(&root, "usr/bin/fish");
+    shell.arg("--no-config").env("ROOT", &root).env("PROGRAM", env!("CARGO_BIN_EXE_scimitar"));
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    shell.env("SCIMITAR_CONFIG", example);
+    // The program is asked for names as it was typed; one that is not there leaves the terminal alone.
     let script = "
+        set fish_function_path $ROOT/usr/share/fish/functions
         source ./completions
         complete -C 'scimitar pl'
         complete -C 'scimitar plan --unt'
         complete -C 'scimitar --rot'
+        complete -C \"$PROGRAM rotate ini\"
+        complete -C \"/nowhere/scimitar rotate ini\"
     ";
     let said = run(shell, "fish", script);
     let words: Vec<_> = said.lines().filter_map(|line| line.split('\t').next()).collect();
-    assert_eq!(words, ["plan", "--until", "--rotate-now"], "{said}");
+    assert_eq!(words, ["plan", "--until", "--rotate-now", "initech-okta"], "{said}");
 }
 
-/// zsh's own completion takes it for the program.
+/// zsh's own completion takes it for the program, and the names come from there. (It completes nothing without a
+/// terminal: what it would offer is printed.)
 #[test]
-fn zsh_reads_it() {
+fn zsh_reads_it_and_is_told_the_names() {
     let root = debian::root(&["zsh"]);
     let mut shell = debian::command(&root, "bin/zsh");
-    shell.arg("-f").env("ROOT", &root);
+    let program = Path::new(env!("CARGO_BIN_EXE_scimitar")).parent().unwrap().display();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    shell.arg("-f").env("ROOT", &root).env("PATH", format!("{program}:{path}"));
+    shell.env("EXAMPLE", &example).env("SCIMITAR_CONFIG", "/nowhere/scimitar.toml");
     let script = "
         module_path=($ROOT/usr/lib/*/zsh/*(/))
         fpath=($ROOT/usr/share/zsh/functions/Completion $ROOT/usr/share/zsh/functions/Completion/*(/))
@@ -83,8 +96,11 @@ fn zsh_reads_it() {
         compinit -u -d ./dump
         source ./completions
         echo $_comps[scimitar] ${+functions[_scimitar]}
+        compadd() { print -l -- ${(P)@[-1]} }
+        words=(scimitar --config $EXAMPLE explain ''); _scimitar_names
+        words=(scimitar --config=$EXAMPLE rotate ''); _scimitar_names
     ";
-    assert_eq!(run(shell, "zsh", script), "_scimitar 1\n");
+    assert_eq!(run(shell, "zsh", script), "_scimitar 1\ninitech-okta\ninitech-okta\n");
 }
 
 #[test]

@@ -157,7 +157,7 @@ deliver_to = [{{ sink = "a", name = "scim/initech" }}]
     folder
 }
 
-pub(crate) const GOOD: &str = "every right that a rotation needs is there";
+pub(crate) const GOOD: &str = "every permission that a rotation needs is granted";
 
 /// What is set first decides: the instance's credentials are asked for only where there is nothing
 /// else, so that nothing falls through to them.

@@ -58,11 +58,29 @@ async fn every_refusal_has_its_class_and_its_way_out() {
             Code::Forbidden,
             "kms:GenerateDataKey and kms:Decrypt",
         ),
-        (400, "EncryptionFailure", Terminal, Code::Forbidden, "see that the key is enabled"),
-        (400, "LimitExceededException", Terminal, Code::Invalid, "does not pass"),
-        (400, "AccessDeniedException", Terminal, Code::Forbidden, "docs/aws-secrets-manager.md"),
-        (400, "UnrecognizedClientException", Terminal, Code::Unauthorized, "not known there"),
-        (403, "InvalidSignatureException", Terminal, Code::Unauthorized, "not known there"),
+        (400, "EncryptionFailure", Terminal, Code::Forbidden, "check that the key is enabled"),
+        (400, "LimitExceededException", Terminal, Code::Invalid, "retrying does not help"),
+        (
+            400,
+            "AccessDeniedException",
+            Terminal,
+            Code::Forbidden,
+            "`scimitar permissions` prints the policy",
+        ),
+        (
+            400,
+            "UnrecognizedClientException",
+            Terminal,
+            Code::Unauthorized,
+            "AWS does not know the credentials",
+        ),
+        (
+            403,
+            "InvalidSignatureException",
+            Terminal,
+            Code::Unauthorized,
+            "AWS does not know the credentials",
+        ),
         (400, "ExpiredTokenException", Transient, Code::Unauthorized, "have expired"),
         (400, "ValidationException", Terminal, Code::Invalid, "answered 400 ValidationException"),
     ] {
@@ -317,7 +335,7 @@ async fn an_answer_from_before_our_own_write_is_no_answer() {
     site.aws.must("UpdateSecretVersionStage", &body);
     let fault = read_fault(sink.read().await);
     assert_eq!(fault.class, Class::Transient, "{fault}");
-    assert!(fault.detail.contains("older than our own last write"), "{fault}");
+    assert!(fault.detail.contains("older than Scimitar's last write"), "{fault}");
     // It stays so: then somebody went back by hand.
     *clock.0.lock().unwrap() += TimeDelta::seconds(31);
     assert_eq!(sink.read().await.unwrap().version, first);

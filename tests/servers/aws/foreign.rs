@@ -54,8 +54,8 @@ async fn plain_text_is_never_turned_into_an_object() {
         ("tok_by_hand.0123", "plain text"),
         ("tok_by_hand.0123\n", "format = \"raw\""),
         ("the password of a neighbour", "plain text"),
-        ("[1]", "begins as JSON does"),
-        ("{\"token\": \"x\", }", "begins as JSON does"),
+        ("[1]", "looks like JSON"),
+        ("{\"token\": \"x\", }", "looks like JSON"),
     ] {
         let site = made(moto, json!({ "SecretString": text })).await;
         let before = (site.current().await, site.labels().await);

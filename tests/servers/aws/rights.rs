@@ -105,7 +105,7 @@ async fn with_and_without(payload: impl Fn() -> Option<PayloadTemplate>, tags: T
         // moto's refusal is in XML, where AWS's own are in JSON.
         assert!(fault.detail.contains("answered 403 AccessDenied"), "{missing}: {fault}");
         assert!(fault.detail.contains(missing.as_str()), "it names what is missing: {fault}");
-        assert!(fault.detail.contains("docs/aws-secrets-manager.md"), "{fault}");
+        assert!(fault.detail.contains("`scimitar permissions` prints the policy"), "{fault}");
     }
 }
 

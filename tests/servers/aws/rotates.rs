@@ -60,7 +60,7 @@ async fn a_rotation_ends_in_the_secret() {
     let site = MotoSite::new(moto::shared().await, None);
     let folder = folder(&site, "tags = { team = \"identity\" }");
     let said = exits(&scimitar(folder.path(), &["check", "--online"]).await, 0);
-    assert!(said.contains("every right that a rotation needs is there"), "{said}");
+    assert!(said.contains("every permission that a rotation needs is granted"), "{said}");
     assert!(said.contains("no dry run of CreateSecret"), "what cannot be shown is said: {said}");
     assert!(secret(&site).await.is_null(), "a proof writes nothing");
     let mut values = Vec::new();

@@ -134,7 +134,7 @@ async fn a_secret_without_a_value_is_given_its_first() {
     sink.prove_writable(&seen).await.unwrap();
     assert!(sink.caveat().unwrap().contains("has no value yet"));
     let refused = sink.stage(&delivery(1), &Gate::open()).await.unwrap_err();
-    assert!(refused.detail.contains("live at once"), "{refused}");
+    assert!(refused.detail.contains("live immediately"), "{refused}");
     let made = sink.promote(&delivery(1), &seen.version, &Gate::open()).await.unwrap();
     assert_eq!(site.labels().await, BTreeMap::from([label("AWSCURRENT", &made)]));
     assert_holds(&sink.read().await.unwrap(), &delivery(1));
@@ -256,6 +256,6 @@ async fn what_is_too_long_is_not_sent() {
     long.scim_endpoint = format!("https://acme.example.com/{}", "x".repeat(200));
     let fault = sink.promote(&long, &seen.version, &Gate::open()).await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Terminal, Code::Invalid));
-    assert!(fault.detail.contains("AWS takes 65536"), "{fault}");
+    assert!(fault.detail.contains("AWS allows at most 65536"), "{fault}");
     assert_eq!(site.labels().await.len(), 2, "nothing was staged");
 }

@@ -68,10 +68,13 @@ async fn a_rotation_ends_in_a_secret_of_kubernetes() {
     let (_, said) = scimitar(folder, &["check"], 0).await;
     assert!(!said.contains("more than one line"), "a kubeconfig has several: {said}");
     let (_, said) = scimitar(folder, &["check", "--online"], 1).await;
-    assert!(said.contains("scimitar permissions") && said.contains("forbidden"), "{said}");
+    for verb in ["get", "patch", "create"] {
+        let words = format!("the verb {verb} on its Secret in the namespace team-a is not granted");
+        assert!(said.contains(&words), "{words}: {said}");
+    }
     grant(&api, folder).await;
     let (_, said) = scimitar(folder, &["check", "--online"], 0).await;
-    assert!(said.contains("every right that a rotation needs is there"), "{said}");
+    assert!(said.contains("every permission that a rotation needs is granted"), "{said}");
     assert!(secret(&api).is_null(), "a proof writes nothing");
     let mut ids = Vec::new();
     for _ in 0..2 {

@@ -104,6 +104,18 @@ async fn promtool_accepts_a_busy_and_complete_exposition() {
 async fn a_real_prometheus_scrapes_and_evaluates_every_expression() {
     let site = Site::rotated(10_000);
     let (daemon, address) = site.daemon();
+    // Packed for those who ask for it, as Prometheus does; as it is for everybody else.
+    let ask = |accepts: &'static str| {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        client.get(format!("http://{address}/metrics")).header("Accept-Encoding", accepts).send()
+    };
+    let packed = ask("gzip").await.unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    let packed = packed.bytes().await.unwrap();
+    let plain = ask("identity").await.unwrap();
+    assert!(plain.headers().get("content-encoding").is_none());
+    let plain = plain.bytes().await.unwrap();
+    assert!(packed.starts_with(&[0x1f, 0x8b]) && packed.len() * 3 < plain.len());
     let server = Prometheus::scraping(address).await;
     server.until("up{job=\"scimitar\"} == 1").await;
     let tokens = server.until("scimitar_tokens{kind=\"current\"} == 1").await;
@@ -146,6 +158,7 @@ async fn a_trouble_of_the_daemon_becomes_an_alert_which_goes_with_it() {
     let (daemon, address) = site.daemon();
     let server = Prometheus::scraping(address).await;
     server.until("scimitar_config_last_reload_successful == 1").await;
+    server.until("scimitar_config_differs == 0").await;
     server.until("absent(ALERTS)").await;
     // A mistake in the file.
     let good = site.configuration();
@@ -155,7 +168,11 @@ async fn a_trouble_of_the_daemon_becomes_an_alert_which_goes_with_it() {
     assert_eq!(alerts.len(), 1, "{alerts:?}");
     assert_eq!(alerts[0]["metric"]["severity"], "warning");
     assert_eq!(alerts[0]["metric"]["instance"], address.to_string());
-    server.until("count(ALERTS) == 1").await;
+    // And the files are not what is in force, which is told where it stays so.
+    server.until("scimitar_config_differs == 1").await;
+    let waiting = "ALERTS{alertname=\"ScimitarConfigDiffers\",alertstate=\"pending\"}";
+    assert_eq!(server.until(waiting).await.len(), 1);
+    server.until("count(ALERTS) == 2").await;
     site.configure(&good);
     daemon.signal("HUP");
     server.until("absent(ALERTS)").await;

@@ -9,6 +9,9 @@ use super::{
     site::{of_project, read},
 };
 
+/// What stands for the place of the operator's copy of `docs/`.
+const RUNBOOKS: &str = "https://scimitar.example/docs";
+
 /// The values of a key in `alerts.yml`, which has each on a line of its own.
 fn in_alerts(key: &str) -> Vec<String> {
     let text = read("monitoring/alerts.yml");
@@ -131,15 +134,116 @@ fn each_alert_has_its_section_and_says_what_to_do() {
         .map(|name| format!("Scimitar{name}"))
         .collect();
     assert_eq!(sections, alerts.iter().cloned().collect());
-    let runbooks: Vec<String> =
-        alerts.iter().map(|alert| format!("docs/monitoring.md#{}", alert.to_lowercase())).collect();
-    assert_eq!(in_alerts("runbook:"), runbooks);
+    // Each leads to its own section, below a base that the operator replaces.
+    let runbooks: Vec<String> = alerts
+        .iter()
+        .map(|alert| format!("{RUNBOOKS}/monitoring.md#{}", alert.to_lowercase()))
+        .collect();
+    assert_eq!(in_alerts("runbook_url:"), runbooks);
+    let how = format!("sed -i 's|{RUNBOOKS}|https://wiki.example.com/scimitar|' alerts.yml");
+    for file in ["monitoring/alerts.yml", "docs/monitoring.md"] {
+        assert!(read(file).contains(&how), "{file} says how the base is replaced");
+    }
     let severities = in_alerts("severity:");
     assert_eq!(severities.len(), alerts.len());
     assert!(severities.iter().all(|word| word == "warning" || word == "critical"));
     for key in ["summary:", "description:"] {
         assert_eq!(in_alerts(key).len(), alerts.len(), "{key}");
     }
+}
+
+#[test]
+fn the_alerts_for_a_cron_job_lead_to_a_section() {
+    let rules = read("monitoring/alerts_cronjob.yml");
+    let runbooks: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim_start().strip_prefix("runbook_url: ")).collect();
+    let section = format!("{RUNBOOKS}/container.md#monitoring");
+    assert_eq!(runbooks, [section.as_str(); 2]);
+    assert!(read("docs/container.md").lines().any(|line| line.ends_with("# Monitoring")));
+}
+
+/// Where the rules are in the manifest, indented.
+const SPEC: &str = "\nspec:\n";
+
+#[test]
+fn the_rule_for_the_operator_holds_the_same_alerts() {
+    let name = "monitoring/prometheus_rule.yaml";
+    let alerts = read("monitoring/alerts.yml");
+    let (_, groups) = alerts.split_once("\ngroups:\n").unwrap();
+    let groups = format!("groups:\n{groups}");
+    let indented = |line: &str| if line.is_empty() { line.to_owned() } else { format!("  {line}") };
+    let rules: Vec<String> = groups.lines().map(indented).collect();
+    let kept = read(name);
+    let (head, _) = kept.split_once(SPEC).unwrap();
+    let wanted = format!("{head}{SPEC}{}\n", rules.join("\n"));
+    if std::env::var_os("UPDATE_ARTEFACTS").is_some() {
+        fs::write(of_project(name), wanted).unwrap();
+        return;
+    }
+    assert!(
+        kept == wanted,
+        "{name} is not alerts.yml; to write it anew: \
+         UPDATE_ARTEFACTS=1 cargo test --test servers monitoring::files"
+    );
+    assert!(
+        head.contains("apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\n"),
+        "{head}"
+    );
+    // What the operator loads is what it finds under `spec`.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules.yml");
+    let (_, spec) = kept.split_once(SPEC).unwrap();
+    let spec: Vec<&str> = spec.lines().map(|line| line.get(2..).unwrap_or_default()).collect();
+    fs::write(&path, spec.join("\n")).unwrap();
+    promtool_accepts(&["check", "rules", "--lint-fatal", path.to_str().unwrap()], "");
+}
+
+#[test]
+fn the_monitors_for_the_operator_find_the_daemon() {
+    let monitor = read("monitoring/pod_monitor.yaml");
+    let deployment = read("container/kubernetes/deployment.yaml");
+    assert!(
+        monitor.contains("apiVersion: monitoring.coreos.com/v1\nkind: PodMonitor\n"),
+        "{monitor}"
+    );
+    let label = "app.kubernetes.io/name: scimitar\n";
+    assert!(monitor.contains(&format!("matchLabels:\n      {label}")), "{monitor}");
+    assert!(deployment.contains(label), "{deployment}");
+    assert!(monitor.contains("    - port: http\n"), "{monitor}");
+    assert!(
+        deployment.contains("- name: http\n              containerPort: 9469\n"),
+        "{deployment}"
+    );
+    // The alerts look for this job, and a slow scrape has the time that prometheus.yml gives it.
+    assert!(monitor.contains("- targetLabel: job\n          replacement: scimitar\n"), "{monitor}");
+    let timeout = |text: &str, key: &str| {
+        let line = text.lines().find_map(|line| line.trim_start().strip_prefix(key));
+        line.map(|value| value.trim().to_owned()).unwrap()
+    };
+    let prometheus = read("monitoring/prometheus_kubernetes.yml");
+    assert_eq!(timeout(&monitor, "scrapeTimeout:"), timeout(&prometheus, "scrape_timeout:"));
+    // Who selects ServiceMonitors has the same, by a Service without an address.
+    let both = read("monitoring/service_monitor.yaml");
+    let (service, by_service) = both.split_once("---\n").unwrap();
+    assert!(
+        service.contains("kind: Service\n") && service.contains("  clusterIP: None\n"),
+        "{both}"
+    );
+    assert!(service.contains(&format!("  selector:\n    {label}")), "{service}");
+    assert!(
+        service.contains("    - name: http\n      port: 9469\n      targetPort: http\n"),
+        "{both}"
+    );
+    assert!(
+        by_service.starts_with("apiVersion: monitoring.coreos.com/v1\nkind: ServiceMonitor\n"),
+        "{by_service}"
+    );
+    assert!(by_service.contains(&format!("matchLabels:\n      {label}")), "{by_service}");
+    let endpoints = |text: &str, key: &str| text.split_once(key).unwrap().1.to_owned();
+    assert_eq!(
+        endpoints(by_service, "endpoints:\n"),
+        endpoints(&monitor, "podMetricsEndpoints:\n")
+    );
 }
 
 #[test]

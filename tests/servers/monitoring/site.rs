@@ -17,6 +17,7 @@ use scimitar::{
     config::{self, Environment},
     engine::{progress::Silent, scrape},
     rotation::{
+        pause::Pause,
         probe_user::{ProbeUserName, UserOp, WritePlan, WriteProof},
         record::{Begun, Record},
         scim_config::{ScimState, Standing},
@@ -89,6 +90,9 @@ impl Site {
         metrics.provider_throttled(&provider);
         metrics.rate_limit_remaining(&provider, 12);
         metrics.sink_write(&sink, "delivered");
+        metrics.sink_request(&sink, "read", "ok");
+        metrics.sink_up(&sink, true);
+        metrics.config_differs(false);
         metrics.step("mint", Duration::from_millis(20));
         metrics.rotation(&provider, Duration::from_secs(2));
         metrics.hook_run(&hook, "failed");
@@ -205,6 +209,12 @@ fn held_up(mut record: Record) -> Record {
         ops: [UserOp::Create, UserOp::Delete].into(),
         left_out: BTreeMap::new(),
     };
+    record.pause = Some(Pause {
+        since: at,
+        until: at + TimeDelta::days(1),
+        by: "root".to_owned(),
+        reason: "an upgrade".to_owned(),
+    });
     let token = record.current.as_ref().unwrap().token.id.clone();
     record.write_proof = Some(WriteProof::new(token, &plan, at));
     record

@@ -6,7 +6,7 @@ use scimitar_test_support::ledger_conformance::{
     sample::{LEASE, granted, key, put, record},
 };
 
-use super::site::{assert_unavailable, assert_unusable, fresh, open};
+use super::site::{REPLACED, assert_unavailable, assert_unusable, fresh, open};
 
 /// While a newer program writes records that this one cannot read, say: it is not in the other's way.
 #[test]
@@ -47,13 +47,13 @@ fn an_open_connection_claims_in_no_other_ledger() {
         ledger.release(&claim).await.unwrap();
         // It was restored from another one's backup.
         server.run(&database, &meta("ledger_id = repeat('0', 32)")).await;
-        assert_unavailable(ledger.claim(&key, LEASE).await, "another ledger");
+        assert_unavailable(ledger.claim(&key, LEASE).await, REPLACED);
         server.run(&database, "DELETE FROM scimitar.meta").await;
         assert_unusable(ledger.claim(&key, LEASE).await, "it has no id");
         // It was dropped, and the next start of another replica made a new one.
         server.run(&database, "DROP SCHEMA scimitar CASCADE").await;
         drop(open(&url).await);
-        assert_unavailable(ledger.claim(&key, LEASE).await, "another ledger");
+        assert_unavailable(ledger.claim(&key, LEASE).await, REPLACED);
         let claims = "SELECT count(*) FROM scimitar.claims";
         assert_eq!(server.number(&database, claims).await, 0);
     });

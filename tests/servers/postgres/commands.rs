@@ -62,7 +62,7 @@ fn every_command_works_and_none_shows_the_password() {
     // A wrong password, and no server.
     fs::write(world.path("ledger-password"), "wrong-canary-1").unwrap();
     let refused = run(&["status"], 1);
-    assert!(refused.stderr.contains("refuses the password"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("rejects the password"), "{}", refused.stderr);
     fs::write(world.path("ledger-password"), PASSWORD).unwrap();
     server.fall();
     for arguments in [&["status"][..], &["--once"]] {

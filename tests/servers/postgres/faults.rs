@@ -12,7 +12,7 @@ use scimitar_test_support::{
     postgres::Postgres,
 };
 
-use super::site::{assert_unavailable, fresh, look, open, settings, try_open};
+use super::site::{REPLACED, assert_unavailable, fresh, look, open, settings, try_open};
 
 /// Ends every other connection to the database.
 const END_ALL: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -238,7 +238,7 @@ fn another_ledger_in_its_place_is_not_written_to() {
         server.run(&database, "DROP SCHEMA scimitar CASCADE").await;
         drop(open(&url).await);
         server.run(&database, END_ALL).await;
-        assert_unavailable(ledger.load(&key("con_1")).await, "another ledger");
-        assert_unavailable(ledger.claim(&key("con_1"), LEASE).await, "another ledger");
+        assert_unavailable(ledger.load(&key("con_1")).await, REPLACED);
+        assert_unavailable(ledger.claim(&key("con_1"), LEASE).await, REPLACED);
     });
 }

@@ -121,7 +121,10 @@ async fn one_of_two_goes_on(from: &dyn Movable, first: &dyn Movable, second: &dy
     second.fill(rest.to_vec()).await.unwrap();
     second.put(Shelf::Inventories, shelf).await.unwrap();
     second.open().await.unwrap();
-    assert_unavailable(first.empty(from.id(), from.url()).await, "taken into use");
+    assert_unavailable(
+        first.empty(from.id(), from.url()).await,
+        "a process began to use it just now",
+    );
     assert_unavailable(first.fill(half.to_vec()).await, refused);
     assert_unavailable(first.open().await, refused);
     assert_eq!(second.standing().await.unwrap(), Standing::InUse);
@@ -206,7 +209,11 @@ fn the_program_goes_on_where_its_ledger_went() {
     assert!(once.stdout.contains("unchanged"), "{}", once.stdout);
     // The new one is lost for good, says whoever knows: the old one is of use again.
     let again = world.call(&["state", "copy", &old, &url]).run().exits(2);
-    assert!(again.stderr.contains("was moved to"), "{}", again.stderr);
+    assert!(
+        again.stderr.contains(&format!("{old} was already moved to {url}")),
+        "{}",
+        again.stderr
+    );
     world.call(&["state", "reopen", &old]).run().exits(0);
     world.config.state = format!("url = \"{old}\"");
     world.configure();

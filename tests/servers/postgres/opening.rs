@@ -66,7 +66,7 @@ fn looking_makes_nothing() {
         let looker = look(&url).await.unwrap().unwrap();
         assert_eq!(looker.id(), ledger.id());
         assert_eq!(looker.all().await.unwrap().len(), 1);
-        let refused = "opened for looking only";
+        let refused = "opened read-only";
         assert_unavailable(looker.claim(&key("con_2"), LEASE).await, refused);
         assert_unavailable(looker.renew(&claim, LEASE).await, refused);
         assert_unavailable(looker.release(&claim).await, refused);
@@ -107,8 +107,8 @@ fn what_is_no_ledger_is_refused_and_left_as_it_is() {
         let (server, url, database) = fresh().await;
         let theirs = "CREATE SCHEMA scimitar; CREATE TABLE scimitar.songs (name text)";
         server.run(&database, theirs).await;
-        assert_unusable(try_open(settings(&url)).await.map(drop), "not Scimitar's");
-        assert_unusable(look(&url).await.map(drop), "not Scimitar's");
+        assert_unusable(try_open(settings(&url)).await.map(drop), "do not belong to Scimitar");
+        assert_unusable(look(&url).await.map(drop), "do not belong to Scimitar");
         let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'scimitar'";
         assert_eq!(server.number(&database, tables).await, 1);
 
@@ -117,7 +117,7 @@ fn what_is_no_ledger_is_refused_and_left_as_it_is() {
         server.run(&database, "DELETE FROM scimitar.meta").await;
         assert_unusable(try_open(settings(&url)).await.map(drop), "it has no id");
         server.run(&database, "DROP TABLE scimitar.records").await;
-        assert_unusable(ledger.load(&key("con_1")).await, "not as they should be");
+        assert_unusable(ledger.load(&key("con_1")).await, "damaged or were changed");
 
         server.run(OWNER, "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0").await;
         assert_unusable(try_open(settings(&server.url("latin"))).await.map(drop), "in UTF8");
@@ -137,7 +137,7 @@ fn a_role_needs_no_more_than_was_granted() {
         // Whoever administers the database makes the tables.
         server.run(&database, &scimitar::ledger::postgres::tables()).await;
         assert_unavailable(try_open(settings(&as_role)).await.map(drop), "may not do that");
-        assert_unavailable(trouble(&as_role).await, "lacks rights");
+        assert_unavailable(trouble(&as_role).await, "lacks permissions");
         server.run(&database, &grants(&role)).await;
         trouble(&as_role).await.unwrap();
         let ledger = open(&as_role).await;
@@ -171,7 +171,7 @@ fn who_may_not_come_in_is_told_what_to_do() {
         assert_unavailable(try_open(as_one(None)).await.map(drop), "asks for a password");
         let wrong = try_open(as_one(Some("wrong-canary"))).await.map(drop);
         assert!(!format!("{wrong:?}").contains("canary"), "{wrong:?}");
-        assert_unavailable(wrong, "refuses the password");
+        assert_unavailable(wrong, "rejects the password");
         drop(try_open(as_one(Some("right-canary"))).await.unwrap());
         let nobody = server.url_of("nobody", "postgres");
         assert_unavailable(try_open(settings(&nobody)).await.map(drop), "pg_hba.conf");

@@ -14,6 +14,9 @@ use scimitar_test_support::{
     postgres::{self, Postgres},
 };
 
+/// What an open ledger says in whose place there is another one.
+pub(crate) const REPLACED: &str = "the ledger was replaced by another one while it was open";
+
 pub(crate) fn settings(url: &str) -> Settings {
     Settings { address: Address::try_new(url).unwrap(), password: None, ca_file: None }
 }

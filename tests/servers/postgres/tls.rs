@@ -18,7 +18,7 @@ fn only_the_right_server_is_spoken_to() {
             format!("postgres://postgres@{host}:{port}/postgres?sslmode=verify-full")
         };
         let plain = trusting(&at("localhost", server.port), &server.certify());
-        assert_unavailable(try_open(plain.clone()).await.map(drop), "without encryption only");
+        assert_unavailable(try_open(plain.clone()).await.map(drop), "does not support encryption");
         server.fall();
         server.rise().await;
         let ledger = try_open(plain.clone()).await.unwrap();

@@ -1,11 +1,13 @@
-//! What the README and the documents say is so: commands, keys, metrics, and the tour, which is run as
-//! it stands.
+//! What the documents say is so: the tour and the walks through a first rotation and through operations are run
+//! as they stand, and the metrics are those of the program.
 //!
-//! `UPDATE_README=1 cargo test readme::` rewrites the picture and the tour's output.
+//! `UPDATE_README=1 cargo test readme::` rewrites what they show.
 
 #[cfg(test)]
-mod tables;
+mod metrics;
 #[cfg(test)]
 mod tour;
+#[cfg(test)]
+mod walks;
 
-use scimitar_test_support::text;
+use scimitar_test_support::{bao, text, venv};

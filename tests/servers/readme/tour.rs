@@ -1,11 +1,23 @@
-//! The README's tour, run as it stands: what is shown there is what is seen.
+//! The tour, run as it stands: what is shown there is what is seen.
 
 use std::{env, fs, path::Path, process::Command};
 
+use scimitar::telemetry::audit::actor;
+
 use super::text;
 
-/// Where the README's clone lies.
+/// The page, and where its clone lies.
+const PAGE: &str = "docs/tour.md";
 const SHOWN_FOLDER: &str = "/srv/scimitar";
+
+/// What a block is run in, and what its output shows instead of it.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    /// Further variables of the environment; a `PATH` goes in front of this process' own.
+    pub(super) variables: Vec<(&'static str, String)>,
+    /// What is there in this run, and what the page shows: addresses, folders.
+    pub(super) shown: Vec<(String, &'static str)>,
+}
 
 /// Progress, and what a shell without a terminal says of a process that was killed.
 const PASSING: &str = "^initech-okta: |^bash: line .* Killed ";
@@ -37,26 +49,27 @@ fn the_tour_shows_what_is_seen() {
     };
     fs::write(folder.path().join("config.example.toml"), config).unwrap();
 
-    let document = text::read("README.md");
+    let document = text::read(PAGE);
     let blocks = text::blocks(&document, "tour");
     assert!(blocks.len() > 5);
-    let seen: Vec<String> = blocks.iter().map(|block| run(block, folder.path())).collect();
+    let around = in_clone(folder.path());
+    let seen: Vec<String> = blocks.iter().map(|block| run(block, folder.path(), &around)).collect();
     if text::updating() {
         let once = text::blocks(&document, "tour, seen once");
         let once: Vec<String> = once.iter().map(|block| run_well(block, folder.path())).collect();
-        text::update("tour", &seen);
-        return text::update("tour, seen once", &once);
+        text::update(PAGE, "tour", &seen);
+        return text::update(PAGE, "tour, seen once", &once);
     }
     let (shown, seen) = (plain(&blocks.concat()), plain(&seen.concat()));
-    assert_eq!(seen, shown, "UPDATE_README=1 cargo test readme:: writes it anew");
+    assert_eq!(seen, shown, "UPDATE_README=1 cargo test readme:: rewrites it");
 }
 
 #[test]
 fn what_was_seen_once_is_worth_showing() {
-    let blocks = text::blocks(&text::read("README.md"), "tour, seen once");
+    let blocks = text::blocks(&text::read(PAGE), "tour, seen once");
     assert!(blocks.len() > 1);
     for block in blocks {
-        assert_eq!(mishap(&block), None, "UPDATE_README=1 cargo test readme:: tries anew");
+        assert_eq!(mishap(&block), None, "UPDATE_README=1 cargo test readme:: tries again");
     }
 }
 
@@ -72,7 +85,7 @@ fn a_mishap_is_seen_in_whatever_shape_it_has() {
         ("$ echo $?\n2\n", true),
         ("$ echo $?\n3\n", false),
         ("$ timeout -s KILL 1 a\n$ echo $?\n0\n", true),
-        ("$ timeout -s KILL 1 a\n$ echo $?\n137\na (b at c) is steady.\n", true),
+        ("$ timeout -s KILL 1 a\n$ echo $?\n137\na (b at c) is healthy.\n", true),
         ("$ timeout -s KILL 1 a\n$ echo $?\n137\na (b at c) is minting.\n", false),
         ("$ a\ninitech-okta  refused    tok_a\n", false),
     ] {
@@ -96,14 +109,30 @@ fn what_differs_from_run_to_run_is_made_the_same() {
     let two = "tok_aaaaaaaaaaaaaaaa (2026-11-23T05:00:00Z),   just now; tok_bbbbbbbbbbbbbbbb.\n";
     assert_eq!(plain(one), plain(two));
     assert_eq!(plain(one), "tok-1 (<time>), <ago>; tok-2.\n");
+    assert_eq!(plain("checked 1s ago\n"), plain("checked just now\n"));
+    let whole = "until 2026-11-22 04:00 UTC (in 61 s); from 2026-11-22 04:00:07 UTC (9 s ago)";
+    assert_eq!(plain(whole), "until <time> (<ahead>); from <time> (<ago>)\n");
+    assert_ne!(
+        plain("2026-11-22 04:00 UTC (in 30 days)"),
+        plain("2026-11-22 04:00 UTC (in 20 days)")
+    );
     assert_ne!(plain("exit status 3"), plain("exit status 0"));
     assert_ne!(plain("in 30 days"), plain("in 20 days"));
     assert_eq!(plain("in 59 s"), plain("in 1 s"));
+    assert_eq!(plain("for 59s (since"), plain("for 1m (since"));
+    assert_ne!(plain("for 59s."), plain("for 2m."));
     assert_eq!(plain("(overlap = 1m);"), plain("(overlap = 30s);"));
     assert_eq!(
         plain("\"sha256\": \"0123456789abcdef0123456789abcdef\","),
         "\"sha256\": \"<hex>\",\n"
     );
+}
+
+/// What the tour shows of its folder.
+fn in_clone(folder: &Path) -> Around {
+    let folder = folder.canonicalize().unwrap().display().to_string();
+    let variables = vec![("SCIMITAR_CONFIG", "config.example.toml".to_owned())];
+    Around { variables, shown: vec![(folder, SHOWN_FOLDER)] }
 }
 
 /// The block's output at a moment when nothing went wrong.
@@ -117,7 +146,7 @@ fn run_well(block: &str, folder: &Path) -> String {
             }
             None => block.to_owned(),
         };
-        seen = run(&block, folder);
+        seen = run(&block, folder, &in_clone(folder));
         if mishap(&seen).is_none() {
             return seen;
         }
@@ -145,7 +174,7 @@ fn mishap(block: &str) -> Option<&str> {
 }
 
 /// The block with its commands' output as it is now.
-fn run(block: &str, folder: &Path) -> String {
+pub(super) fn run(block: &str, folder: &Path, around: &Around) -> String {
     let commands: Vec<String> = commands(block);
     // What a command says on standard error, less what a terminal shows only while it is true,
     // comes behind what it says on standard output.
@@ -153,27 +182,35 @@ fn run(block: &str, folder: &Path) -> String {
     let file = errors.path().display();
     let behind =
         format!("was=$?; grep -Ev '{PASSING}' {file}; : > {file}; printf '{MARK}'; (exit $was)");
+    let real = |command: &str| {
+        let shown = around.shown.iter();
+        shown.fold(command.to_owned(), |command, (real, shown)| command.replace(shown, real))
+    };
     let script: String = commands
         .iter()
-        .map(|command| format!("{}\n{behind}\n", command.replace("\n> ", "\n")))
+        .map(|command| format!("{}\n{behind}\n", real(command).replace("\n> ", "\n")))
         .collect();
     let binary = Path::new(env!("CARGO_BIN_EXE_scimitar")).parent().unwrap();
-    let path = env::var("PATH").unwrap_or_default();
+    let own = env::var("PATH").unwrap_or_default();
+    let more = around.variables.iter().filter(|(name, _)| *name == "PATH");
+    let more: String = more.map(|(_, folder)| format!("{folder}:")).collect();
+    let variables = around.variables.iter().filter(|(name, _)| *name != "PATH");
     let ended = Command::new("bash")
         .args([
             "-c",
             &format!("exec 2>> {file}\n{}exit 0", script.replace("cargo run -- ", "scimitar ")),
         ])
         .current_dir(folder)
-        .env("PATH", format!("{}:{path}", binary.display()))
-        .env("SCIMITAR_CONFIG", "config.example.toml")
         .env_remove("SCIMITAR_LOG")
+        .env("PATH", format!("{}:{more}{own}", binary.display()))
+        .envs(variables.map(|(name, value)| (*name, value)))
         .output()
         .unwrap();
     assert!(ended.status.success(), "{block}: {ended:?}");
     let said = String::from_utf8(ended.stdout).unwrap();
-    let folder = folder.canonicalize().unwrap();
-    let said = said.replace(&folder.display().to_string(), SHOWN_FOLDER);
+    let said = around.shown.iter().fold(said, |said, (real, shown)| said.replace(real, shown));
+    // Whoever runs this is somebody else on the page.
+    let said = said.replace(&format!("(by {})", actor::person()), "(by alice)");
     let mut outputs = said.split(MARK);
     commands.iter().map(|command| format!("$ {command}\n{}", outputs.next().unwrap())).collect()
 }
@@ -193,7 +230,7 @@ fn commands(block: &str) -> Vec<String> {
 }
 
 /// `text` without what differs from run to run: times, ids, digests, widths of columns.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut ids: Vec<String> = Vec::new();
     text.lines().map(|line| plain_line(line, &mut ids)).collect()
 }
@@ -208,19 +245,37 @@ fn plain_line(line: &str, ids: &mut Vec<String>) -> String {
             let seconds = words.get(index + 1).is_some_and(|next| {
                 next.trim_end_matches(|c: char| c.is_ascii_punctuation()) == "s"
             });
-            if seconds && word.bytes().all(|byte| byte.is_ascii_digit()) {
-                "<n>".to_owned()
+            let number = word.trim_start_matches('(');
+            if seconds && number.bytes().all(|byte| byte.is_ascii_digit()) {
+                word.replace(number, "<n>")
             } else if before.ends_with(&["(overlap", "="]) {
                 word.replace("30s", "1m")
+            } else if is_short_span(word) {
+                // How long something has lasted, in a sentence or a column.
+                let end = word.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+                format!("<n>s{end}")
             } else {
                 plain_word(word, ids)
             }
         })
         .collect();
-    [("<n> s ago", "<ago>"), ("just now", "<ago>"), ("in <n> s", "<ahead>")]
-        .iter()
-        .fold(plain.join(" "), |line, (from, to)| line.replace(from, to))
+    [
+        ("<day> <clock> UTC", "<time>"),
+        ("<n> s ago", "<ago>"),
+        ("<n>s ago", "<ago>"),
+        ("just now", "<ago>"),
+        ("in <n> s", "<ahead>"),
+    ]
+    .iter()
+    .fold(plain.join(" "), |line, (from, to)| line.replace(from, to))
         + "\n"
+}
+
+/// Whether it is so many seconds, or the minute that they may come to: "3s", "1m".
+fn is_short_span(word: &str) -> bool {
+    let word = word.trim_end_matches(|c: char| c.is_ascii_punctuation());
+    let seconds = word.strip_suffix('s').unwrap_or_default();
+    word == "1m" || !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn plain_word(word: &str, ids: &mut Vec<String>) -> String {
@@ -241,6 +296,10 @@ fn plain_word(word: &str, ids: &mut Vec<String>) -> String {
 
 fn plain_part(part: &str, ids: &mut Vec<String>) -> String {
     let is_time = part.len() == 20 && part.ends_with('Z') && part.get(10..11) == Some("T");
+    let is_like = |shape: &str| {
+        let same = |(byte, of): (u8, u8)| byte == of || byte.is_ascii_digit() && of == b'0';
+        part.len() == shape.len() && part.bytes().zip(shape.bytes()).all(same)
+    };
     if part.starts_with("tok_") {
         let known = ids.iter().position(|id| id == part).unwrap_or_else(|| {
             ids.push(part.to_owned());
@@ -249,6 +308,10 @@ fn plain_part(part: &str, ids: &mut Vec<String>) -> String {
         format!("tok-{}", known + 1)
     } else if is_time {
         "<time>".to_owned()
+    } else if is_like("0000-00-00") {
+        "<day>".to_owned()
+    } else if is_like("00:00") || is_like("00:00:00") {
+        "<clock>".to_owned()
     } else if part.len() >= 32 && part.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         "<hex>".to_owned()
     } else {

@@ -70,8 +70,8 @@ fn a_supervisor_is_told_all_along() {
     daemon.signal("HUP");
     notify.until(&["RELOADING=1"]);
     notify.until(&["READY=1"]);
-    let status = notify.until(&["STATUS=the last reload failed"]);
-    assert!(status.contains("the configuration before stays in force; 1 connection"), "{status}");
+    let status = notify.until(&["STATUS=reload rejected"]);
+    assert!(status.contains("keeping the previous configuration; 1 connection"), "{status}");
     world.configure();
     daemon.signal("HUP");
     let status = notify.until(&["STATUS=1 connection"]);
@@ -98,7 +98,7 @@ fn a_supervisor_that_does_not_listen_holds_nobody_up() {
     let daemon = supervised(&world, Duration::from_millis(500));
     until("the first delivery", || world.path("tokens/initech.token").exists());
     daemon.signal("HUP");
-    daemon.err.until_text("the configuration was read anew");
+    daemon.err.until_text("configuration reloaded");
     // It listens again, and is told in the order in which things happened.
     notify.until(&["READY=1"]);
     notify.until(&["RELOADING=1"]);
@@ -117,7 +117,7 @@ fn a_reload_takes_what_is_new_and_lets_go_of_what_is_gone() {
     world.configure();
     daemon.signal("HUP");
     until("the second one's delivery", || world.path("tokens/entra.token").exists());
-    daemon.err.until_text("the configuration was read anew");
+    daemon.err.until_text("configuration reloaded");
     assert_eq!(world.tokens_of(WAAD).len(), 1);
     let looks = || {
         let of_it = |path: &str| path.contains("/con_okta") && path.ends_with(TOKENS);
@@ -181,17 +181,17 @@ fn a_bad_file_changes_nothing_and_is_named() {
     let bad = text.replacen("rotate_before", "rotate_bfore", 1);
     fs::write(world.path("scimitar.toml"), bad).unwrap();
     daemon.signal("HUP");
-    daemon.err.until_text("the one before stays in force");
+    daemon.err.until_text("keeping the previous configuration");
     daemon.err.until_text("rotate_bfore");
     let elsewhere = text.replacen("ledger.db", "another.db", 1);
     fs::write(world.path("scimitar.toml"), elsewhere).unwrap();
     daemon.signal("HUP");
-    daemon.err.until_text("that takes a restart");
+    daemon.err.until_text("restart the daemon to change it");
     assert!(!world.path("another.db").exists());
     // It still does its work: the file is healed from nothing but what it knows.
     fs::write(world.path("scimitar.toml"), &text).unwrap();
     daemon.signal("HUP");
-    daemon.err.until_text("the configuration was read anew");
+    daemon.err.until_text("configuration reloaded");
     daemon.signal("TERM");
     daemon.ended().exits(0);
     world.assert_sound("after bad files");
@@ -208,11 +208,11 @@ fn a_configuration_that_nobody_writes_to_holds_up_nothing() {
     assert!(made.success());
     daemon.signal("HUP");
     daemon.err.until_text("it is not a regular file");
-    daemon.err.until_text("the one before stays in force");
+    daemon.err.until_text("keeping the previous configuration");
     fs::remove_file(&file).unwrap();
     world.configure();
     daemon.signal("HUP");
-    daemon.err.until_text("the configuration was read anew");
+    daemon.err.until_text("configuration reloaded");
     daemon.signal("TERM");
     daemon.ended().exits(0);
 }
@@ -232,19 +232,19 @@ fn a_reload_moves_the_port_and_a_rejected_one_does_not() {
     world.config.more = format!("[server]\nlisten = \"0.0.0.0:{port}\"\n");
     world.configure();
     daemon.signal("HUP");
-    daemon.err.until_text("the configuration was read anew");
+    daemon.err.until_text("configuration reloaded");
     until("it is ready there", || world.run(&["healthcheck"]).status == Some(0));
     let of_another = taken.local_addr().unwrap();
     world.config.more = format!("[server]\nlisten = \"{of_another}\"\n");
     world.configure();
     daemon.signal("HUP");
-    daemon.err.until_text("the one before stays in force");
+    daemon.err.until_text("keeping the previous configuration");
     world.config.more = first;
     world.configure();
     daemon.signal("HUP");
     until("it is back", || {
         let text = daemon.err.text();
-        text.matches("the configuration was read anew").count() == 2
+        text.matches("configuration reloaded").count() == 2
     });
     until("it is ready again", || world.run(&["healthcheck"]).status == Some(0));
     daemon.signal("TERM");
@@ -265,13 +265,13 @@ fn a_ledger_that_is_locked_for_a_while_is_said_and_waited_for() {
     let often = text.replacen("[engine]", "[engine]\nsurvey_interval = \"30s\"", 1);
     fs::write(world.path("scimitar.toml"), often).unwrap();
     daemon.signal("HUP");
-    daemon.err.until_text("the ledger cannot be used");
+    daemon.err.until_text("ledger unavailable, rotations are on hold");
     assert!(!world.path("tokens/initech.token").exists());
     lock.execute_batch("ROLLBACK").unwrap();
-    daemon.err.until_text("the ledger can be used again");
+    daemon.err.until_text("ledger is back after");
     daemon.signal("TERM");
     let ended = daemon.ended().exits(0);
-    let said = ended.stderr.matches("the ledger cannot be used:").count();
+    let said = ended.stderr.matches("ledger unavailable, rotations are on hold").count();
     assert_eq!(said, 1, "{}", ended.stderr);
     assert!(world.creates() >= 1);
 }
@@ -303,7 +303,7 @@ fn a_read_only_ledger_is_reported_once_and_loses_nothing() {
     let text = fs::read_to_string(world.path("scimitar.toml")).unwrap();
     fs::write(world.path("scimitar.toml"), text + SECOND).unwrap();
     daemon.signal("HUP");
-    daemon.err.until_text("the ledger cannot be used");
+    daemon.err.until_text("ledger unavailable, rotations are on hold");
     // It is tried again after 1, 2 and 4 s, and is not ready all the while.
     for _ in 0..60 {
         let asked = world.run(&["healthcheck"]).exits(1);
@@ -316,14 +316,14 @@ fn a_read_only_ledger_is_reported_once_and_loses_nothing() {
     let row = world.run(&["status", NAME]).exits(0).row();
     assert_eq!(row["token_id"], before.as_str());
     limit_files(&daemon, "unlimited");
-    daemon.err.until_text("the ledger can be used again");
+    daemon.err.until_text("ledger is back after");
     until("it was done", || world.path("tokens/entra.token").exists());
     until("it is ready again", || world.run(&["healthcheck"]).status == Some(0));
     assert_eq!((world.held(), world.tokens_of(WAAD).len()), (before, 1), "each has its one token");
     assert_eq!(world.listed().len(), 1);
     daemon.signal("TERM");
     let ended = daemon.ended().exits(0);
-    for words in ["the ledger cannot be used:", "the ledger can be used again"] {
+    for words in ["ledger unavailable, rotations are on hold", "ledger is back after"] {
         assert_eq!(ended.stderr.matches(words).count(), 1, "{words}: {}", ended.stderr);
     }
 }

@@ -160,7 +160,7 @@ fn a_create_whose_caller_died_is_known_by_its_name_and_revoked() {
 
         let ended = account.0.call(&["--once", "-v"]).run().exits(0);
         let name = &lost[orphan];
-        let words = format!("{orphan} bears the name {name} of a create whose answer was lost");
+        let words = format!("{orphan} has the name {name} of a create whose answer was lost");
         assert!(ended.stderr.contains(&words), "{when}: {}", ended.stderr);
         let listed = account.listed();
         assert!(!listed.contains_key(orphan) && listed.len() == 1, "{when}: {listed:?}");

@@ -33,8 +33,12 @@ fn a_rotation_ends_where_the_token_is_used() {
     let (world, graph) = beside_a_file();
     let online = world.call(&["check", "--online"]).env("ENTRA_SECRET", SECRET).run().exits(0);
     assert!(graph.world().rules.started.is_empty(), "nothing is written: {}", online.stdout);
-    assert!(online.stdout.contains("every right that was tried is there"), "{}", online.stdout);
-    assert!(online.stdout.contains("was not tried"), "{}", online.stdout);
+    assert!(
+        online.stdout.contains("every permission that was tried is granted"),
+        "{}",
+        online.stdout
+    );
+    assert!(online.stdout.contains("was not checked"), "{}", online.stdout);
     run(&world, &["--rotate-now"], 0);
     let held = graph.world().rules.credentials["SecretToken"].clone();
     assert!(held == world.file(), "the job has what the file has");
@@ -56,14 +60,17 @@ fn a_rotation_ends_where_the_token_is_used() {
         (&"waiting".into(), &"evidence".into()),
         "{waits}"
     );
-    assert!(waits["why"].as_str().unwrap().contains("no provisioning cycle has begun"), "{waits}");
+    assert!(
+        waits["why"].as_str().unwrap().contains("no provisioning cycle has succeeded"),
+        "{waits}"
+    );
     assert_eq!(world.deletes(), 0);
     // Who only looks is told what the job says by now, and nothing is written down.
     let explain = || run(&world, &["explain", NAME], 0).to_string();
-    assert!(explain().contains("no provisioning cycle has begun"));
+    assert!(explain().contains("no provisioning cycle has succeeded"));
     graph.world().rules.cycle("2026-11-22T04:20:00Z");
     let said = explain();
-    assert!(!said.contains("no provisioning cycle has begun"), "{said}");
+    assert!(!said.contains("no provisioning cycle has succeeded"), "{said}");
     assert_eq!(world.deletes(), 0);
     run(&world, &["--once"], 0);
     assert_eq!(world.deletes(), 1);
@@ -91,7 +98,7 @@ fn a_job_that_refuses_the_token_keeps_the_one_it_has() {
     world.pass(TimeDelta::hours(1));
     graph.world().rules.validates = false;
     let row = run(&world, &["--rotate-now", "--timeout", "60s"], 1);
-    assert!(row.to_string().contains("nothing was changed there"), "{row}");
+    assert!(row.to_string().contains("nothing was changed: it"), "{row}");
     assert!(graph.world().rules.credentials == before);
     assert_eq!(world.listed().len(), 2, "the token that the job uses is kept");
     graph.world().rules.validates = true;

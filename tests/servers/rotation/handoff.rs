@@ -61,10 +61,11 @@ fn the_previous_token_stays_until_a_person_says_it_is_done() {
     assert!(explained.contains("Okta: initech"), "{explained}");
     // A person does it, and the client uses the token.
     let done = world.run(&["handoff", NAME, "--done"]).exits(0).row();
-    assert!(done["why"].as_str().unwrap().contains("says that Okta: initech has"), "{done}");
+    let words = format!("confirmed that Okta: initech has {}", row_token(&done));
+    assert!(done["why"].as_str().unwrap().ends_with(&words), "{done}");
     assert_eq!(state_of(&done, "people"), "delivered");
     let again = world.run(&["handoff", NAME, "--done"]).exits(0).row();
-    assert_eq!(again["why"], "no token waits for a person");
+    assert_eq!(again["why"], "no token needs to be handed over");
     client_uses_it(&world);
 
     // The next one: its overlap is over, others use the new token, and the client has the old one.
@@ -100,7 +101,7 @@ fn the_previous_token_stays_until_a_person_says_it_is_done() {
     let refused = world.run(&other).exits(3).row();
     let why = refused["why"].as_str().unwrap();
     assert!(
-        why.contains("tok_other does not wait for Okta: initech; what does: tok_"),
+        why.contains("tok_other does not wait for Okta: initech; waiting are: tok_"),
         "{refused}"
     );
     let waits = row_token(&waits);
@@ -113,8 +114,9 @@ fn the_previous_token_stays_until_a_person_says_it_is_done() {
     world.run(&["--once"]).exits(0);
     assert_eq!(world.deletes(), 1);
     world.assert_sound("after the hand-off");
-    let history = world.call(&["explain", NAME]).run().exits(0).stdout;
-    assert!(history.contains("says that Okta: initech has"), "who and when: {history}");
+    let history = world.call(&["history", NAME]).run().exits(0).stdout;
+    let words = format!("confirmed that Okta: initech has {waits}");
+    assert!(history.contains(&words), "who and when: {history}");
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn a_leak_does_not_lock_out_a_client_that_a_person_serves() {
 fn what_nobody_waits_for_is_said() {
     let world = World::rotated();
     let row = world.run(&["handoff", NAME, "--done"]).exits(0).row();
-    assert_eq!(row["why"], "no token waits for a person");
+    assert_eq!(row["why"], "no token needs to be handed over");
     let usage = world.call(&["handoff", NAME]).run().exits(2).stderr;
     assert!(usage.contains("--done"), "{usage}");
 }

@@ -53,11 +53,11 @@ fn a_delete_that_nothing_confirms_is_tried_again() {
     world.fault(about_one("GET", Act::Status(503)).nth(4));
     let row = world.run(&["--rotate-now"]).exits(0).row();
     assert_eq!((row["outcome"].as_str(), sent(&world, "DELETE one")), (Some("rotated"), 1));
-    assert!(warns(&row, "but whether the user is gone is not known"), "{row}");
+    assert!(warns(&row, "but it is not known whether the user is gone"), "{row}");
     let proved = audited(&world, "proved_by_writing");
     assert!(!proved.last().unwrap().contains("deactivate, delete"), "{proved:?}");
     world.faults.clear();
-    until("it is tried again", || {
+    until("Scimitar tries again", || {
         world.run(&["--once"]).exits(0);
         sent(&world, "DELETE one") == 2
     });
@@ -103,7 +103,7 @@ fn a_call_with_little_time_proves_by_reading() {
     let world = rotated();
     let row = world.run(&["--rotate-now", "--timeout", "5s"]).exits(0).row();
     assert_eq!((row["outcome"].as_str(), creates(&world)), (Some("rotated"), 0));
-    assert!(warns(&row, "not enough time left"), "{row}");
+    assert!(warns(&row, "does not have enough time left"), "{row}");
 
     // Half of a longer one is for the writes, whatever they take.
     world.pass(TimeDelta::seconds(61));

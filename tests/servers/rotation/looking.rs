@@ -124,10 +124,10 @@ fn check_online_without_a_ledger_does_not_claim_all_rights() {
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("sqlite://ledger.db", "sqlite:///proc/ledger.db")).unwrap();
     let ended = world.call(&["check", "--online"]).run().exits(1);
-    assert!(ended.stderr.contains("takes no files"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("stores no files"), "{}", ended.stderr);
     let said = "the ledger cannot be written";
     assert!(
-        ended.stdout.contains(said) && !ended.stdout.contains("every right"),
+        ended.stdout.contains(said) && !ended.stdout.contains("every permission"),
         "{}",
         ended.stdout
     );
@@ -139,7 +139,7 @@ fn an_unreachable_provider_is_no_missing_right_but_a_retry() {
     let away = Act::Status(503);
     world.fault(Rule::new("", "", away));
     let ended = world.call(&["check", "--online"]).run().exits(1);
-    assert!(ended.stdout.contains("could not be asked for its rights"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("permissions could not be checked"), "{}", ended.stdout);
     assert!(!ended.stdout.contains("missing"), "{}", ended.stdout);
     let row = world.run(&["check", "--online"]).exits(1).row();
     assert_eq!(row["error"]["class"], "transient", "{row}");
@@ -172,10 +172,18 @@ fn status_and_check_need_no_secret_and_others_say_which() {
     assert_eq!(world.status()["outcome"], "unchanged");
     let ended = world.call(&["check"]).run().exits(0);
     assert!(ended.stderr.contains("it can only be read inside the unit"), "{}", ended.stderr);
-    for command in [&["--once"][..], &["explain", NAME], &["check", "--online"]] {
+    for command in [&["--once"][..], &["check", "--online"]] {
         let ended = world.call(command).run().exits(2);
         let way = "-p StateDirectoryMode=0700 -p LoadCredential=NAME:/path scimitar";
         assert!(ended.stderr.contains(way), "{command:?}: {}", ended.stderr);
+    }
+    // What only looks answers from the ledger.
+    for command in [&["explain", NAME][..], &["plan", NAME]] {
+        let ended = world.call(command).run().exits(0);
+        let why =
+            "providers and sinks were not asked, because `client_secret`: $CREDENTIALS_DIRECTORY";
+        assert!(ended.stderr.contains(why), "{command:?}: {}", ended.stderr);
+        assert!(ended.stdout.contains(NAME), "{command:?}: {}", ended.stdout);
     }
 }
 
@@ -183,7 +191,7 @@ fn status_and_check_need_no_secret_and_others_say_which() {
 fn what_a_dry_run_would_do_now_waits_for_nothing() {
     let world = World::rotated();
     let row = world.run(&["--rotate-now", "--dry-run"]).exits(0).row();
-    assert!(row["why"].as_str().unwrap().starts_with("it was asked for by hand"), "{row}");
+    assert!(row["why"].as_str().unwrap().starts_with("an operator asked for it"), "{row}");
     assert_eq!(row["reason"], Value::Null, "{row}");
 }
 
@@ -194,7 +202,7 @@ fn check_online_names_what_blocks_a_rotation_and_the_way_out() {
     world.put("-----BEGIN PRIVATE KEY-----\n");
     let in_the_way = |world: &World, reason: &str, words: &[&str]| {
         let said = world.call(&["check", "--online"]).run().exits(1).stdout;
-        assert!(said.contains("in the way of a rotation"), "{said}");
+        assert!(said.contains("a rotation is blocked by"), "{said}");
         let row = world.run(&["check", "--online"]).exits(1).row();
         assert_eq!((&row["reason"], &row["error"]["class"]), (&reason.into(), &"terminal".into()));
         for words in words {

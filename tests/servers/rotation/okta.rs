@@ -41,8 +41,8 @@ fn a_rotation_ends_in_the_application() {
     let entry = format!("app_id = \"{ZSCALER}\", base_url = \"{BASE_URL}\"");
     let (world, org) = beside_a_file(&entry);
     let said = call(&world, &["check", "--online"]).exits(0).stdout;
-    assert!(said.contains("every right that was tried is there"), "{said}");
-    assert!(said.contains("okta.apps.manage) was not tried"), "{said}");
+    assert!(said.contains("every permission that was tried is granted"), "{said}");
+    assert!(said.contains("okta.apps.manage) was not checked"), "{said}");
     assert_eq!(org.count("set"), 0, "nothing is written");
     run(&world, &["--rotate-now"], 0);
     assert!(held(&org, ZSCALER).as_deref() == Some(&*world.file()), "it has what the file has");
@@ -91,10 +91,10 @@ fn an_unknown_connection_keeps_both_tokens() {
     world.pass(TimeDelta::hours(1));
     org.world().rules.says = Some(json!({ "status": "UNKNOWN", "authScheme": "UNKNOWN" }));
     let row = run(&world, &["--rotate-now", "--timeout", "30s"], 1);
-    assert!(row.to_string().contains("does not say that the token is in use"), "{row}");
+    assert!(row.to_string().contains("does not confirm that the token is in use"), "{row}");
     world.pass(TimeDelta::hours(3));
     run(&world, &["--once", "--timeout", "30s"], 1);
-    assert_eq!(world.use_token(&before), 200, "the previous token stays");
+    assert_eq!(world.use_token(&before), 200, "the previous token is kept");
     assert_eq!(world.listed().len(), 2);
     org.world().rules.says = None;
     world.pass(TimeDelta::hours(3));

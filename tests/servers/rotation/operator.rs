@@ -149,7 +149,7 @@ fn adopting_the_current_token_changes_nothing() {
     let current = world.held();
     let row = world.run(&["adopt", NAME, "--token-id", &current]).exits(0).row();
     assert_eq!(row["outcome"], "unchanged", "{row}");
-    assert!(row["why"].as_str().unwrap().contains("current token already"), "{row}");
+    assert!(row["why"].as_str().unwrap().contains("already the current token"), "{row}");
     let wrong = ["revoke", NAME, "--token-id", "tok_0000000000000000"];
     let said = world.call(&wrong).run().exits(3).stdout;
     assert!(!said.contains("explain"), "{said}");
@@ -265,4 +265,28 @@ fn observe_changes_nothing_even_when_told_to_rotate() {
         }
     }
     assert_eq!(world.file(), current);
+}
+
+#[test]
+fn what_may_be_the_only_token_that_works_goes_by_force_alone() {
+    let mut world = World::new();
+    world.config.set("overlap", "\"10d\"");
+    world.configure();
+    world.run(&["--rotate-now"]).exits(0);
+    let previous = world.held();
+    world.pass(TimeDelta::hours(1));
+    world.run(&["--rotate-now"]).exits(0);
+    world.delete(&world.held());
+    world.mint(OKTA);
+    world.pass(TimeDelta::minutes(2));
+    let row = world.run(&["--once"]).exits(0).row();
+    let why = row["why"].as_str().unwrap();
+    assert!(why.contains("locked out") && why.contains("--force` revokes it now"), "{row}");
+    let force = format!("scimitar revoke initech-okta --token-id {previous} --force");
+    let revoke = ["revoke", "initech-okta", "--token-id", &previous];
+    let row = world.run(&revoke).exits(3).row();
+    assert!(row["why"].as_str().unwrap().contains(&force), "{row}");
+    assert_eq!((world.deletes(), world.listed().contains(&previous)), (0, true), "{row}");
+    world.run(&[&revoke[..], &["--force"]].concat()).exits(0);
+    assert!(!world.listed().contains(&previous), "it is what was asked for");
 }

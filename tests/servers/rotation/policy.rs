@@ -27,7 +27,7 @@ fn the_old_token_stays_until_someone_else_used_the_new_one() {
         let row = world.run(&["--once"]).exits(0).row();
         let reason = "delivered_not_used".into();
         assert_eq!((&row["outcome"], &row["reason"]), (&"waiting".into(), &reason));
-        assert!(row["warnings"].to_string().contains("check what reads"), "{row}");
+        assert!(row["warnings"].to_string().contains("check the clients that read"), "{row}");
         assert!(world.listed().contains(&previous));
     }
     assert_eq!(world.use_token(&world.file()), 200);
@@ -55,6 +55,26 @@ fn the_older_token_stays_while_it_is_used_and_that_is_reported() {
     world.run(&["--once"]).exits(0);
     assert!(!world.listed().contains(&previous));
     world.assert_sound("idle");
+}
+
+#[test]
+fn the_revocation_of_a_token_in_use_is_a_warning() {
+    for is_used in [true, false] {
+        let world = World::rotated();
+        let (previous, value) = (world.held(), world.file());
+        world.run(&["--rotate-now"]).exits(0);
+        world.pass(TimeDelta::hours(3));
+        if is_used {
+            assert_eq!(world.use_token(&value), 200);
+        }
+        let ended = world.run(&["--once"]).exits(0);
+        assert!(!world.listed().contains(&previous), "its overlap is over: {}", ended.stdout);
+        let warned = ended.stderr.lines().any(|line| {
+            line.contains(" WARN ")
+                && line.contains(&format!("revoking {previous}, which was used"))
+        });
+        assert_eq!(warned, is_used, "{}", ended.stderr);
+    }
 }
 
 #[test]

@@ -117,9 +117,8 @@ fn drift_is_reported_wherever_a_connection_is_shown() {
     change(&world);
     world.run(&["--once"]).exits(0);
     let row = world.status();
-    let said = format!(
-        "scim_config_drift: the SCIM configuration is not as configured here: {DIFF} since "
-    );
+    let said =
+        format!("scim_config_drift: the SCIM configuration differs from the policy: {DIFF} since ");
     let warns = |row: &Value| {
         let warnings = row["warnings"].as_array().unwrap();
         warnings.iter().any(|warning| warning.as_str().unwrap().starts_with(&said))
@@ -244,7 +243,7 @@ fn a_missing_one_is_an_obstacle_where_nobody_makes_it() {
     let of_provider = format!("other: missing:\n    list the tokens of {WAAD}: ");
     assert!(said.contains(&of_provider), "{said}");
     assert!(
-        said.contains(&format!("{NAME}: every right that a rotation needs is there")),
+        said.contains(&format!("{NAME}: every permission that a rotation needs is granted")),
         "{said}"
     );
 }

@@ -10,7 +10,7 @@ use scimitar::sandbox::{Act, Rule};
 
 use super::world::{TOKENS, World, until};
 
-const STOPPING: &str = "stopping:";
+const STOPPING: &str = "shutting down";
 
 #[test]
 fn the_daemon_rotates_what_is_due_and_sigterm_ends_it_with_0() {

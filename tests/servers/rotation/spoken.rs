@@ -34,7 +34,7 @@ fn every_line_of_a_daemons_log_is_one_object() {
     let daemon = world.start(&["run"]);
     until("the first delivery", || world.path("tokens/initech.token").exists());
     daemon.signal("HUP");
-    daemon.err.until_text("the configuration was read anew");
+    daemon.err.until_text("configuration reloaded");
     daemon.signal("TERM");
     let ended = daemon.ended().exits(0);
     let lines = lines(&ended.stderr);
@@ -46,10 +46,16 @@ fn every_line_of_a_daemons_log_is_one_object() {
     let help = warning["help"].as_str().unwrap();
     let whole = format!("scimitar.toml:{line}:{column}: {IN_VAIN}; {help}");
     assert_eq!(warning["message"], whole, "who sees the message alone sees it all");
-    assert_eq!(levels(&lines, "stopping:"), ["INFO"]);
-    // To people it is text.
-    let ended = world.run(&["--once"]).exits(0);
+    assert_eq!(levels(&lines, "shutting down"), ["INFO"]);
+    // To people it is text, and only where they ask about the configuration.
+    let ended = world.run(&["check"]).exits(0);
     assert!(ended.stderr.contains("warning: scimitar.toml:"), "{}", ended.stderr);
+    for command in
+        [&["--once"][..], &["status"], &["tokens"], &["explain", NAME], &["history", NAME]]
+    {
+        let said = world.run(command).exits(0).stderr;
+        assert!(!said.contains(IN_VAIN), "{command:?}: {said}");
+    }
 }
 
 #[test]
@@ -91,7 +97,7 @@ fn a_removed_connection_is_named_until_its_tokens_are_revoked() {
     world.config.set("overlap", "\"5d\"");
     world.configure();
     world.run(&["--rotate-now"]).exits(0);
-    let words = "left the configuration with tokens that are still to be revoked";
+    let words = "is no longer in the configuration, but has tokens that are still to be revoked";
     let daemon = world.start(&["run"]);
     daemon.err.until_text("running");
     let whole = fs::read_to_string(world.path("scimitar.toml")).unwrap();

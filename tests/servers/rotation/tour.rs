@@ -11,18 +11,23 @@ use super::{
 
 const DOCUMENT: [&str; 6] =
     ["error", "exit_status", "finished_at", "results", "schema", "started_at"];
-const ROW: [&str; 15] = [
+const ROW: [&str; 20] = [
     "connection",
     "connection_id",
+    "created_at",
     "error",
     "expires_at",
+    "last_used_at",
+    "mode",
     "next_at",
     "outcome",
     "phase",
     "previous_token_id",
     "provider",
     "reason",
+    "retry_at",
     "revoke_after",
+    "scopes",
     "sinks",
     "token_id",
     "warnings",
@@ -77,12 +82,32 @@ fn assert_shape(ended: &Ended) -> Value {
     }
     let row = ended.row();
     assert_eq!(members(&row), BTreeSet::from(ROW));
-    for name in ["connection", "connection_id", "provider", "outcome", "why", "phase", "token_id"] {
+    for name in [
+        "connection",
+        "connection_id",
+        "created_at",
+        "mode",
+        "outcome",
+        "phase",
+        "provider",
+        "token_id",
+        "why",
+    ] {
         assert!(row[name].is_string(), "{name}: {row}");
     }
-    for name in ["reason", "previous_token_id", "expires_at", "next_at", "revoke_after"] {
+    for name in [
+        "expires_at",
+        "last_used_at",
+        "next_at",
+        "previous_token_id",
+        "reason",
+        "retry_at",
+        "revoke_after",
+    ] {
         assert!(row[name].is_string() || row[name].is_null(), "{name}: {row}");
     }
+    let scopes = row["scopes"].as_array().unwrap();
+    assert!(scopes.iter().all(Value::is_string), "{row}");
     assert!(row["warnings"].is_array());
     for sink in row["sinks"].as_array().unwrap() {
         assert_eq!(members(sink), BTreeSet::from(SINK));
@@ -117,9 +142,10 @@ fn of_three_runs_in_a_row_two_rotate_and_the_third_is_refused() {
     assert_eq!((&row["outcome"], &row["reason"]), (&"refused".into(), &"previous_in_use".into()));
     let why = row["why"].as_str().unwrap();
     // Services say their time in whole seconds, so that two looks may differ by one.
-    let said = why.split_once("until ").and_then(|(_, rest)| rest.split_once(' ')).unwrap().0;
-    let moment = |text: &str| scimitar::clock::parse_timestamp(text).unwrap();
-    assert!((moment(said) - moment(&until)).num_seconds().abs() <= 2, "until when: {why}");
+    let said = why.split_once("until ").and_then(|(_, rest)| rest.split_once(" UTC")).unwrap().0;
+    let said = scimitar::words::parse_date(&format!("{said} UTC")).unwrap();
+    let until = scimitar::clock::parse_timestamp(&until).unwrap();
+    assert!((said - until).num_seconds().abs() <= 2, "until when: {why}");
     let shorter = format!("scimitar revoke initech-okta --token-id {first_id}");
     assert!(why.contains(&shorter), "what cuts it short: {why}");
     assert_eq!(held(folder), second_id, "nothing changed");

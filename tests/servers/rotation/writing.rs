@@ -171,7 +171,7 @@ fn what_the_scopes_do_not_allow_is_left_out() {
         let method = if lacking == "put:users" { "PUT one" } else { "PATCH one" };
         assert!(!asked(&world).contains(&method.to_owned()), "{lacking}: {:?}", asked(&world));
         let proved = audited(&world, "proved_by_writing");
-        let said = format!("{ops}; left out for want of a scope: {left_out}");
+        let said = format!("{ops}; left out because a scope is missing: {left_out}");
         assert!(proved[0].ends_with(&said), "{proved:?}");
         assert_eq!(probes(&world), [""; 0], "{lacking}");
     }
@@ -244,7 +244,7 @@ fn one_that_cannot_be_deleted_blocks_nothing_and_is_said() {
         assert_eq!(row["outcome"], "rotated", "{status}: {row}");
         let left = probes(&world);
         assert_eq!(left.len(), 1, "{status}");
-        let said = format!("probe_user_left: the throw-away user {} is still there", left[0]);
+        let said = format!("probe_user_left: the throw-away user {} still exists", left[0]);
         assert!(warns(&row, &said), "{status}: {row}");
         let text = world.call(&["explain", NAME]).run().exits(0).stdout;
         assert!(text.contains(&left[0]), "{status}: {text}");
@@ -261,7 +261,7 @@ fn one_that_cannot_be_deleted_blocks_nothing_and_is_said() {
         let row = world.run(&["--rotate-now"]).exits(0).row();
         assert_eq!(row["outcome"], "rotated", "{status}: {row}");
         assert_eq!((creates(&world), probes(&world)), (0, left), "{status}");
-        assert!(warns(&row, "was proven by reading only"), "{status}: {row}");
+        assert!(warns(&row, "was proven only by reading"), "{status}: {row}");
 
         world.faults.clear();
         until("the user is deleted", || {
@@ -279,7 +279,7 @@ fn a_mapping_that_loses_active_is_found_and_refuses_nothing() {
     world.faults.quirks(|quirks| quirks.loses_active = true);
     let row = world.run(&["--rotate-now"]).exits(0).row();
     assert_eq!(row["outcome"], "rotated", "{row}");
-    let said = "deactivation_lost: the SCIM endpoint accepted that a user is deactivated and still \
+    let said = "deactivation_lost: the SCIM endpoint accepted the deactivation of a user and still \
                 showed the user as active";
     assert!(warns(&row, said), "{row}");
     assert!(warns(&world.status(), said));

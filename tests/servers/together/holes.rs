@@ -73,7 +73,7 @@ async fn a_place_that_changed_under_its_name_needs_an_operator() {
         assert_eq!(three.tokens().await, BTreeSet::from([first.clone()]), "nothing was minted");
     }
     let said = three.run(&["check", "--online"]).await.exits(1).stdout;
-    assert!(said.contains("in the way of a rotation"), "{said}");
+    assert!(said.contains("a rotation is blocked by"), "{said}");
     let path = format!("{}/data/initech", three.mount);
     let (status, _) = three.bao.ask("GET", &path, Value::Null).await;
     assert_eq!(status, 404, "nothing was written");

@@ -234,7 +234,7 @@ deliver_to = [{{ sink = "cluster", secret = "scim-{{{{ connection.name }}}}" }}]
 async fn providers_and_sinks_of_every_kind_go_together() {
     let mixed = Mixed::new().await;
     let said = mixed.run(&["check", "--online"], 0).await.stdout;
-    assert!(said.contains("every right that a rotation needs is there"), "{said}");
+    assert!(said.contains("every permission that a rotation needs is granted"), "{said}");
     let planned = mixed.run(&["plan", "--output", "json"], 0).await.json();
     let names: Vec<&Value> =
         planned["results"].as_array().unwrap().iter().map(|row| &row["connection"]).collect();

@@ -232,7 +232,7 @@ async fn the_rights_to_read_are_all_that_watching_needs() {
     watched.aws.world().denied.extend(denied);
 
     let said = three.run(&["check", "--online"]).await.exits(0).stdout;
-    assert!(said.contains("every right that mode = \"observe\" needs is there"), "{said}");
+    assert!(said.contains("every permission that mode = \"observe\" needs is granted"), "{said}");
     watched.only_asks("with the rights to read alone").await;
     let row = three.run(&["--once", "--output", "json"]).await.exits(0).row();
     assert_eq!((&row["outcome"], &row["reason"]), (&json!("unchanged"), &json!("observe")));

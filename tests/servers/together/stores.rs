@@ -134,7 +134,11 @@ async fn a_secret_in_aws_is_read_whole_or_by_its_key() {
 
     three.edit(&name, &format!("{name}#secret"));
     let ended = three.run(&["--rotate-now"]).await.exits(1);
-    assert!(ended.stdout.contains("no JSON object with a text under that key"), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("not a JSON object with a string under that key"),
+        "{}",
+        ended.stdout
+    );
     assert!(!(ended.stdout + &ended.stderr).contains(SECRET));
 }
 

@@ -245,7 +245,7 @@ deliver_to = [
 async fn every_sink_gets_one_write_per_rotation_and_none_per_check() {
     let three = Three::new().await;
     let said = three.run(&["check", "--online"]).await.exits(0).stdout;
-    assert!(said.contains("every right that a rotation needs is there"), "{said}");
+    assert!(said.contains("every permission that a rotation needs is granted"), "{said}");
     let first = three.rotate().await;
     let before = three.versions().await;
     let second = three.rotate().await;

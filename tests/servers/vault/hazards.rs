@@ -230,7 +230,7 @@ async fn what_was_written_is_not_read_from_before() {
     // This one answers from before all the same, as a standby of OpenBao would.
     let fault = sink.read().await.unwrap_err();
     assert_eq!((fault.class, fault.code), (Class::Transient, Code::Unavailable), "{fault}");
-    assert!(fault.detail.contains("older than our own last write"), "{fault}");
+    assert!(fault.detail.contains("older than Scimitar's last write"), "{fault}");
     let last = vault.seen().pop().unwrap();
     assert_eq!(last.header("x-vault-index"), Some("v1:abc"));
 }

@@ -64,7 +64,7 @@ async fn a_wrapped_secret_id_is_looked_up_and_left_for_the_start() {
         let said = once.check(0).await;
         assert!(said.contains("warning: log in to 127.0.0.1"), "{said}");
         assert!(said.contains("the wrapping token of the secret id is valid until 20"), "{said}");
-        assert!(said.contains("every right that was tried is there"), "{said}");
+        assert!(said.contains("every permission that was tried is granted"), "{said}");
         assert!(!said.contains(&wrapping));
     }
     once.rotate(0).await;
@@ -79,14 +79,14 @@ async fn a_secret_id_that_works_once_is_not_used_by_a_check() {
     let once = Once::new(role(), ", single_use = true").await;
     for _ in 0..2 {
         let said = once.check(0).await;
-        assert!(said.contains("the secret id works once (single_use) and was left"), "{said}");
+        assert!(said.contains("the secret id works once (single_use) and was kept"), "{said}");
     }
     once.rotate(0).await;
     // Where nobody said so, it is used up, which is told with the way out.
     let once = Once::new(role(), "").await;
     once.may_look_up().await;
     let said = once.check(0).await;
-    assert!(said.contains("this log-in has used it up"), "{said}");
+    assert!(said.contains("this log-in has used it"), "{said}");
     assert!(said.contains("single_use = true"), "{said}");
     once.rotate(1).await;
 }
@@ -118,7 +118,7 @@ async fn a_token_that_is_bound_to_other_addresses_is_told() {
     let sink = sink(&there, &site.path());
     let first = sink.read().await.unwrap_err();
     assert_eq!((first.class, first.code), (Class::Transient, Code::Unavailable), "{first}");
-    assert!(first.detail.contains("a standby that has yet to hear of it"), "{first}");
+    assert!(first.detail.contains("a standby that does not know it yet"), "{first}");
     assert!(!first.detail.contains("token_bound_cidrs"), "{first}");
     for _ in 0..2 {
         let again = sink.read().await.unwrap_err();

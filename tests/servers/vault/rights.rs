@@ -167,7 +167,7 @@ deliver_to = [{{ sink = "v", path = "{path}"{more} }}]
     async fn everything_works(&self) {
         let folder = self.folder.path();
         let said = exits(&scimitar(folder, &["check", "--online"]).await, 0);
-        assert!(said.contains("every right that a rotation needs is there"), "{said}");
+        assert!(said.contains("every permission that a rotation needs is granted"), "{said}");
         exits(&scimitar(folder, &["--rotate-now"]).await, 0);
         let data = self.site.data().await;
         assert!(data["token"].is_string() || data["SCIM_TOKEN"].is_string(), "{data}");
@@ -228,7 +228,7 @@ async fn people_are_shown_the_policy_and_asked_for_no_secret() {
     let said = exits(&scimitar(folder, &["permissions"]).await, 0);
     let (hcl, _) = joined.printed().await;
     assert!(said.contains("read:scim_token create:scim_token delete:scim_token"), "{said}");
-    assert!(said.contains(&hcl) && hcl.contains("the mount is taken to be"), "{said}");
+    assert!(said.contains(&hcl) && hcl.contains("the mount is assumed to be"), "{said}");
     assert!(said.contains("[sinks.v]"), "{said}");
     let path = folder.join("c.toml");
     let config = std::fs::read_to_string(&path).unwrap();

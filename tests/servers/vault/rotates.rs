@@ -75,7 +75,7 @@ async fn a_rotation_ends_in_the_secret_and_writes_once() {
     let site = VaultSite::new(2, None).await;
     let (folder, approle) = folder(&site).await;
     let said = exits(&scimitar(folder.path(), &["check", "--online"]).await, 0);
-    assert!(said.contains("every right that a rotation needs is there"), "{said}");
+    assert!(said.contains("every permission that a rotation needs is granted"), "{said}");
     assert!(site.data().await.is_null(), "a proof writes nothing");
     let mut values = Vec::new();
     for round in 1..=2 {

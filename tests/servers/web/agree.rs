@@ -6,7 +6,12 @@ use std::{collections::BTreeMap, time::Duration};
 use chrono::TimeDelta;
 use scimitar::{
     clock::ProviderTime,
-    commands::{explain, status},
+    commands::{
+        explain,
+        screen::Screen,
+        standing::{Stands, State},
+        table::Table,
+    },
     engine::{
         report::{Report, Scope},
         row::Row,
@@ -85,9 +90,9 @@ fn sample_of(metrics: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> 
     line.rsplit_once(' ')?.1.parse().ok()
 }
 
-/// A connection's part of the page.
+/// A connection's own page.
 async fn card(stand: &Stand, name: &ConnectionName) -> String {
-    stand.page(&format!("/?q={name}")).await
+    stand.page(&format!("/c/{name}")).await
 }
 
 /// The API's rows, by connection.
@@ -133,13 +138,18 @@ async fn every_reason_is_the_same_wherever_it_is_shown() {
         assert!(row["why"].as_str().unwrap().contains(&by_call.why), "{what}: {row}");
         assert_eq!(row["warnings"], serde_json::json!(by_call.warnings), "{what}");
 
-        let mut table = status::Table::at(now());
+        let mut table = Table::at(now(), Screen::default());
         let from_record = scimitar::engine::stored_status::row(&policy, Some(record), now());
-        table.add(&from_record, Some(record));
+        let state = State::of(&shown, &policy, true);
+        table.add(&from_record, Some(record), state);
         let line = table.text().lines().nth(1).unwrap().to_owned();
-        assert!(line.contains(expected.as_str()), "{what}: {line}");
-        assert!(table.text().contains(&by_call.why), "{what}: {}", table.text());
-        let told = explain::sentences(&from_record, Some(record), now());
+        assert!(line.contains(state.as_str()), "{what}: {line}");
+        assert_eq!(state.is_bad(), shown.needs_person, "{what}");
+        // Of a healthy one the columns say it.
+        let said = state == State::Healthy || table.text().contains(&by_call.why);
+        assert!(said, "{what}: {}", table.text());
+        let stands = Stands::on_record(&shown, &policy, true);
+        let told = explain::sentences(&from_record, &stands, &policy, Some(record), now());
         assert!(told.contains(&by_call.why), "{what}: {told}");
 
         let page = card(&stand, name).await;
@@ -148,8 +158,8 @@ async fn every_reason_is_the_same_wherever_it_is_shown() {
             assert!(page.contains(reason.as_str()), "{what}");
         }
         assert_eq!(shown.needs_person, wanted(standing, *reason), "{what}");
-        let person = stand.page(&format!("/?q={name}&show=person")).await;
-        assert_eq!(person.contains(&by_call.why), shown.needs_person, "{what}");
+        let person = stand.page(&format!("/?q={name}&state=attention")).await;
+        assert_eq!(person.contains(&format!("title=\"con_{name}\"")), shown.needs_person, "{what}");
 
         if let Some(reason) = reason {
             let of = [("connection", name.as_str()), ("reason", reason.as_str())];
@@ -323,7 +333,7 @@ fn concerning(concern: Concern) -> Record {
         }
         Concern::ProbeUserLeft => {
             let name = ProbeUserName::drawn(7);
-            record.warnings.insert(format!("probe_user_left: {name} is still there"));
+            record.warnings.insert(format!("probe_user_left: {name} still exists"));
             let since = now() - TimeDelta::hours(2);
             let trouble = Trouble { since, ..trouble(Class::Transient) };
             let user = ProbeUser::new(name, since);
@@ -380,12 +390,13 @@ async fn every_concern_is_the_same_wherever_it_is_shown() {
         for warning in shown.warnings() {
             assert!(from_record.warnings.contains(&warning), "{concern:?}: {warning}");
         }
-        let told = explain::sentences(&from_record, Some(&record), now());
+        let stands = Stands::on_record(&shown, &policy, true);
+        let told = explain::sentences(&from_record, &stands, &policy, Some(&record), now());
         for warning in &from_record.warnings {
             assert!(told.contains(warning.as_str()), "{concern:?}: {told}");
         }
-        let needs = stand.page(&format!("/?q={}&show=person", record.name)).await;
-        let listed = needs.contains(&format!("con_{}", record.name));
+        let needs = stand.page(&format!("/?q={}&state=attention", record.name)).await;
+        let listed = needs.contains(&format!("title=\"con_{}\"", record.name));
         assert_eq!(listed, shown.needs_person, "{concern:?}");
     }
 }
@@ -433,9 +444,10 @@ async fn a_pause_is_the_same_wherever_it_is_shown() {
         assert_eq!(row["paused_until"], scimitar::clock::rfc3339(pause.until), "{what}");
         let from_record = scimitar::engine::stored_status::row(&policy, Some(record), now());
         assert_eq!(row["warnings"], serde_json::json!(from_record.warnings), "{what}");
-        let mut table = status::Table::at(now());
-        table.add(&from_record, Some(record));
-        let told = explain::sentences(&from_record, Some(record), now());
+        let mut table = Table::at(now(), Screen::default());
+        table.add(&from_record, Some(record), State::of(&shown, &policy, true));
+        let stands = Stands::on_record(&shown, &policy, true);
+        let told = explain::sentences(&from_record, &stands, &policy, Some(record), now());
         let page = card(&stand, name).await;
         let stored = reason == Some(Reason::Paused);
         for text in [&row.to_string(), &table.text(), &page] {
@@ -443,10 +455,11 @@ async fn a_pause_is_the_same_wherever_it_is_shown() {
         }
         let sentence = words.trim_start_matches('p');
         assert!(stored || told.contains(sentence), "{what}: {told}");
-        for card in page.split("<li class=\"card").skip(1) {
-            assert_eq!(card.matches("<span class=\"note\">paused</span>").count(), 1, "{what}");
-        }
-        assert!(page.contains("<li class=\"card"), "{what}");
+        let line = stand.page(&format!("/?q={name}")).await;
+        let looks = idle || standing == Status::Waiting;
+        assert_eq!(line.contains("<tr class=\"row paused\">"), looks, "{what}: {line}");
+        let beside = line.contains("<span class=\"note\">paused</span>");
+        assert_eq!(beside, !looks, "{what}: {line}");
         let of = [("connection", name.as_str()), ("reason", "paused")];
         assert_eq!(sample_of(&metrics, "scimitar_rotation_blocked", &of), Some(1.0), "{what}");
         let person = matches!(standing, Status::Troubled | Status::Refused);

@@ -38,7 +38,8 @@ impl Drop for Browser {
 
 impl Browser {
     pub(crate) fn start() -> Self {
-        let root = debian::root(&["chromium"]);
+        // Named too: a machine may have it, but the browser looks for its files beside itself.
+        let root = debian::root(&["chromium", "chromium-common"]);
         let folder = tempfile::tempdir().unwrap();
         let (to, from) = (folder.path().join("to"), folder.path().join("from"));
         for pipe in [&to, &from] {
@@ -197,15 +198,47 @@ impl Browser {
         }
     }
 
+    /// Presses Enter, and waits for the page that this leads to.
+    pub(crate) fn enter(&mut self) {
+        let params = json!({ "type": "keyDown", "key": "Enter", "code": "Enter",
+            "windowsVirtualKeyCode": 13, "text": "\r" });
+        self.call("Input.dispatchKeyEvent", &params);
+        self.loaded();
+    }
+
+    /// Types a character.
+    pub(crate) fn type_key(&mut self, key: &str) {
+        for (kind, text) in [("keyDown", key), ("keyUp", "")] {
+            let params = json!({ "type": kind, "key": key, "text": text });
+            self.call("Input.dispatchKeyEvent", &params);
+        }
+    }
+
+    /// The time zone of its owner.
+    pub(crate) fn zone(&mut self, zone: &str) {
+        self.call("Emulation.setTimezoneOverride", &json!({ "timezoneId": zone }));
+    }
+
+    /// Whether pages may run scripts.
+    pub(crate) fn scripts(&mut self, may_run: bool) {
+        self.call("Emulation.setScriptExecutionDisabled", &json!({ "value": !may_run }));
+    }
+
     /// A picture of the whole page, for people.
     pub(crate) fn picture(&mut self, name: &str) {
-        let shot = self.call(
-            "Page.captureScreenshot",
-            &json!({ "format": "png", "captureBeyondViewport": true }),
-        );
-        let bytes = base64(shot["data"].as_str().unwrap());
+        let bytes = self.shot("png", 100, true);
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("status-page-{name}.png"));
         std::fs::write(path, bytes).unwrap();
+    }
+
+    /// A picture of what the window shows, or of the whole page.
+    pub(crate) fn shot(&mut self, format: &str, quality: u8, whole: bool) -> Vec<u8> {
+        let mut params = json!({ "format": format, "captureBeyondViewport": whole });
+        if format != "png" {
+            params["quality"] = json!(quality);
+        }
+        let shot = self.call("Page.captureScreenshot", &params);
+        base64(shot["data"].as_str().unwrap())
     }
 }
 

@@ -92,9 +92,7 @@ fn the_daemon_shows_what_status_says_and_never_a_value() {
     let value = fs::read_to_string(delivered).unwrap();
     let (id, secret) = value.trim().split_once('.').unwrap();
     let mut seen = String::new();
-    for path in
-        ["/", "/metrics", "/livez", "/readyz", "/api/v1/connections", "/style.css", "/icon.svg"]
-    {
+    for path in ["/", "/c/initech-okta", "/metrics", "/livez", "/readyz", "/api/v1/connections"] {
         let (_, text) = home.get(path);
         assert!(!text.contains(secret), "{path} holds the value");
         seen.push_str(&text);
@@ -102,6 +100,15 @@ fn the_daemon_shows_what_status_says_and_never_a_value() {
     assert!(seen.contains(id), "ids are shown");
     assert!(seen.contains("scimitar_token_expiry_timestamp_seconds{"), "metrics are there");
     assert!(seen.contains("every sink holds"), "the history is there");
+
+    // With a file that it could not read again, the daemon is as ready as it was.
+    let file = home.folder.path().join("scimitar.toml");
+    let whole = fs::read_to_string(&file).unwrap();
+    fs::write(&file, whole.replace("rotate_before =", "rotate_befor =")).unwrap();
+    let ready = home.call(&["healthcheck"]).run().exits(0);
+    let keeps = "the daemon keeps its previous configuration: 1 error in scimitar.toml";
+    assert!(ready.stderr.contains(keeps), "{}", ready.stderr);
+    fs::write(&file, whole).unwrap();
 
     daemon.signal("TERM");
     let ended = daemon.ended().exits(0);
@@ -133,7 +140,7 @@ fn healthcheck_says_why_it_cannot_say_ready() {
     });
     let unmanaged = home.call(&["healthcheck"]).run().exits(1);
     assert!(
-        unmanaged.stderr.contains("what listens there is not Scimitar"),
+        unmanaged.stderr.contains("another program uses this port, not Scimitar"),
         "{}",
         unmanaged.stderr
     );
@@ -144,7 +151,7 @@ fn healthcheck_says_why_it_cannot_say_ready() {
     let taken = home.call(&["run"]).run().exits(1);
     assert!(
         taken.stderr.contains(&format!(
-            "the status page cannot be opened at {}: Address already in use; another process has it",
+            "the status page cannot be opened at {}: Address already in use; another process uses this port",
             home.address
         )),
         "{}",

@@ -123,7 +123,7 @@ async fn an_answer_that_is_not_read_is_cut_off() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(2_048).unwrap();
     let mut stream = socket.connect(stand.address).await.unwrap();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /c/wordy HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     soon(stream.readable()).await.unwrap();
     let mut other = send(stand.address, ASK).await;
     let too_early = tokio::time::timeout(Duration::from_millis(200), other.readable()).await;

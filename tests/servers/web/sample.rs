@@ -8,7 +8,7 @@ use scimitar::{
     rotation::{
         policy::Retire,
         record::{
-            Cause, Current, Decided, Drift, Phase, Proof, Record, Replacement, Retiring,
+            Cause, Current, Decided, Drift, Missing, Phase, Proof, Record, Replacement, Retiring,
             RetiringState, SinkState, Status, Survey, Trouble, UnmanagedToken,
         },
         why::Reason,
@@ -155,7 +155,7 @@ pub(crate) fn failed(name: &str, class: Class) -> Record {
         count: 4,
         since: now() - TimeDelta::hours(9),
         fault: Fault::new(
-            format!("make a token for {}", record.key.connection),
+            format!("create a token for {}", record.key.connection),
             class,
             code,
             detail,
@@ -180,10 +180,7 @@ pub(crate) fn refused(name: &str) -> Record {
     record.decided = Some(Decided {
         status: Status::Refused,
         reason: Some(Reason::UnmanagedToken),
-        words: format!(
-            "a token that Scimitar does not own, {}, holds the slot that a rotation needs",
-            unmanaged.id
-        ),
+        words: format!("unmanaged token {} occupies the slot that a rotation needs", unmanaged.id),
         since: now() - TimeDelta::days(2),
         until: None,
     });
@@ -268,6 +265,20 @@ pub(crate) fn gallery() -> Vec<Record> {
         quiet("soylent-samlp", 12, 90),
         never,
     ]
+}
+
+/// Somebody deleted its token at the provider two hours ago, and both slots are taken.
+pub(crate) fn gone(name: &str) -> Record {
+    let mut record = quiet(name, 6, 30);
+    let first = there() - TimeDelta::hours(2);
+    let last = first + TimeDelta::minutes(1);
+    record.missing = Some(Missing { first, last, refused: true });
+    let words = format!(
+        "tok_{name}_1 no longer exists at the provider: clients that use it are locked out; both slots \
+         are taken"
+    );
+    decided(&mut record, Status::Refused, Some(Reason::UnmanagedToken), &words, None);
+    record
 }
 
 /// It left the configuration in its overlap.

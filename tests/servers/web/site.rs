@@ -118,6 +118,7 @@ impl Stand {
         let live = Arc::new(Live::starting(connections, now()));
         live.cleared(Obstacle::Starting);
         let engine = Engine {
+            person: None,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::new(SystemEntropy),
             ledger: Arc::clone(&ledger),
@@ -125,6 +126,7 @@ impl Stand {
             audit: Arc::new(scimitar::telemetry::audit::Off),
             progress: Arc::new(Silent),
             pool: Default::default(),
+            services: Default::default(),
             request_timeout: Duration::from_secs(1),
         };
         let listener = TcpListener::bind(listen).await.unwrap();
@@ -165,11 +167,16 @@ pub(crate) async fn put(ledger: &SqliteLedger, record: &Record) {
         Claimed::Held(left) => panic!("held for another {left:?}"),
     };
     let mut version = 0;
-    let words =
-        ["it is due", "tok_new was made", "every sink holds tok_new", "<b>bold</b> & \"quoted\""];
-    for (index, words) in words.iter().enumerate() {
-        let at = now() - TimeDelta::minutes(20 - i64::try_from(index).unwrap());
-        let entry = Entry { at, event: "settled".to_owned(), words: (*words).to_owned() };
+    let happened = [
+        (3_000, "resumed", "the pause was ended (by alice): <b>bold</b> & \"quoted\""),
+        (1_500, "intended", "less than rotate_before (10d) is left"),
+        (1_500, "settled", "every sink holds tok_new"),
+        (60, "looked", "every sink holds tok_new"),
+        (1, "looked", "every sink holds tok_new"),
+    ];
+    for (before, event, words) in happened {
+        let at = now() - TimeDelta::minutes(before);
+        let entry = Entry { at, event: event.to_owned(), words: words.to_owned() };
         version = ledger.store(&claim, version, record, &entry).await.unwrap();
     }
     ledger.release(&claim).await.unwrap();
@@ -189,7 +196,7 @@ pub(crate) fn connection(record: &Record) -> Connection {
         policy: Arc::new(policy),
         provider: Arc::new(Nobody),
         probe: Arc::new(Nobody),
-        sinks: Vec::new(),
+        places: Arc::new(Vec::new()),
         reopen: Arc::new(Nobody),
         hooks: Arc::default(),
     }

@@ -47,7 +47,7 @@ async fn a_watched_token_is_the_same_wherever_it_is_shown() {
     let (_, metrics) = stand.get("/metrics").await;
     // No connection is like that, and none of the looks at the ledger is an old one.
     let page = stand.page("/?q=nothing").await;
-    assert!(page.contains("<title>(3) Scimitar</title>"), "three need a person: {page}");
+    assert!(page.contains("<title>(3) Scimitar</title>"), "three need attention: {page}");
     assert!(page.contains("Watched tokens <span class=\"count\">4</span>"), "{page}");
     assert_eq!(rows.len(), all.len());
     for (watch, row) in all.iter().zip(rows) {

@@ -27,11 +27,12 @@ const fn target(name: &'static str, feed: fn(&[u8])) -> Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 27] = [
+pub const TARGETS: [Target; 28] = [
     target("arguments", text::arguments),
     target("audit", files::audit),
     target("companion", files::companion),
     target("config", files::config),
+    target("control", served::control),
     target("hook-body", files::hook_body),
     target("import", files::import),
     target("kubeconfig", files::kubeconfig),

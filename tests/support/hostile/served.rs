@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use scimitar::{
     clock::{SystemClock, parse_timestamp},
+    control::wire::{Event, LONGEST_EVENT, LONGEST_REQUEST, Request, Word, line_of, next_line},
     engine::{live::Live, progress::Silent, worker::Engine},
     ledger::{Claimed, Entry, Ledger, format},
     sandbox::{Options, Running, Sandbox},
@@ -49,6 +50,31 @@ async fn talk(address: SocketAddr, parts: &[&[u8]]) {
     timeout(HANGS, rest).await.expect("the server holds a connection whose client is done");
 }
 
+/// What is said over the control socket, by a caller to the daemon and by a daemon to its caller. What is
+/// understood is understood in the same way when it is sent on.
+pub(super) fn control(data: &[u8]) {
+    block_on(async {
+        let mut caller = data;
+        while let Ok(Some(line)) = next_line(&mut caller, LONGEST_REQUEST).await {
+            if let Ok(request) = Request::parse(&line) {
+                assert_eq!(Request::parse(line_of(&request).unwrap().trim_end()), Ok(request));
+            }
+            if let Ok(word) = serde_json::from_str::<Word>(&line) {
+                assert_eq!(serde_json::from_str::<Word>(&line_of(&word).unwrap()).unwrap(), word);
+            }
+        }
+        let mut daemon = data;
+        while let Ok(Some(line)) = next_line(&mut daemon, LONGEST_EVENT).await {
+            if let Ok(event) = serde_json::from_str::<Event>(&line) {
+                assert_eq!(
+                    serde_json::from_str::<Event>(&line_of(&event).unwrap()).unwrap(),
+                    event
+                );
+            }
+        }
+    });
+}
+
 /// A sandbox of its own: what one input leaves there, no other one sees.
 pub(super) fn sandbox(data: &[u8]) {
     let parts = parts(data);
@@ -87,6 +113,7 @@ pub(super) fn web(data: &[u8]) {
         }
         let live = Arc::new(Live::starting(Vec::new(), now));
         let engine = Engine {
+            person: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(scimitar::clock::SystemEntropy),
             ledger,
@@ -94,6 +121,7 @@ pub(super) fn web(data: &[u8]) {
             audit: Arc::new(audit::Off),
             progress: Arc::new(Silent),
             pool: Default::default(),
+            services: Default::default(),
             request_timeout: Duration::from_secs(1),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

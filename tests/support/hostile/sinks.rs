@@ -37,7 +37,8 @@ pub(super) fn alone(kind: &str, to: &str, act: impl AsyncFnOnce(&dyn Sink, &Deli
     let config = read(&sink(kind, to)).unwrap();
     block_on(async {
         let app = built(&config, 1).await.unwrap();
-        let place = app.connections.first().unwrap().sinks.first().unwrap();
+        let places = app.connections.first().unwrap().places.open().unwrap();
+        let place = places.first().unwrap();
         act(&**place, &delivery(1), &Gate::open()).await;
     });
 }
@@ -74,7 +75,8 @@ async fn deliver(sink: &dyn Sink, call: &str) {
 
 fn ask(data: &[u8], config: fn(u16) -> String) {
     feed(data, config, async |call, app| {
-        let place = app.connections.first().unwrap().sinks.first().unwrap();
+        let places = app.connections.first().unwrap().places.open().unwrap();
+        let place = places.first().unwrap();
         deliver(&**place, call).await;
         for service in app.services.values() {
             service.close().await;

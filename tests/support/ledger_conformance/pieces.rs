@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use scimitar::ledger::{Claimed, Durability, Then, Writing};
+use scimitar::ledger::{Claimed, Durability, Entry, Then, Writing};
 
 use super::{
     Lab,
     properties::is_lost,
-    sample::{LEASE, entry, granted, key, record},
+    sample::{LEASE, entry, granted, key, noon, put, record},
 };
 
 pub async fn what_is_written_in_one_piece_is_there_or_not(lab: &Lab) {
@@ -63,4 +63,32 @@ pub async fn side_by_side_each_call_has_its_own_answer(lab: &Lab) {
         task.await.unwrap();
     }
     assert_eq!(process.ledger.all().await.unwrap().len(), 40);
+}
+
+pub async fn looks_that_change_nothing_are_one_line(lab: &Lab) {
+    let ledger = lab.process().ledger;
+    let (key, other) = (key("con_1"), key("con_2"));
+    let claim = granted(&ledger.claim(&key, LEASE).await.unwrap());
+    let kept = record(&key);
+    let after = |number: i64| noon() + chrono::TimeDelta::minutes(number);
+    let mut version = 0;
+    for line in [entry("rotated"), Entry::checked(after(1))] {
+        version = ledger.store(&claim, version, &kept, &line).await.unwrap();
+    }
+    for number in 2..12 {
+        let line = Entry::checked(after(number));
+        version = ledger.store(&claim, version, &kept, &line).await.unwrap();
+    }
+    // Of another connection it counts none.
+    put(&*ledger, &record(&other)).await;
+    let counted = Entry { words: "checked 11 times".to_owned(), ..Entry::checked(after(1)) };
+    let lines = ledger.history(&key, 9).await.unwrap();
+    assert_eq!(lines, [counted.clone(), entry("rotated")], "since the first of them");
+    for line in [entry("revoked"), Entry::checked(after(20))] {
+        version = ledger.store(&claim, version, &kept, &line).await.unwrap();
+    }
+    let lines = ledger.history(&key, 9).await.unwrap();
+    let again = Entry::checked(after(20));
+    assert_eq!(lines, [again, entry("revoked"), counted, entry("rotated")]);
+    assert_eq!(ledger.history(&other, 9).await.unwrap(), [entry("put")]);
 }

@@ -23,7 +23,8 @@ use super::{
 };
 
 pub use super::pieces::{
-    side_by_side_each_call_has_its_own_answer, what_is_written_in_one_piece_is_there_or_not,
+    looks_that_change_nothing_are_one_line, side_by_side_each_call_has_its_own_answer,
+    what_is_written_in_one_piece_is_there_or_not,
 };
 
 pub(super) fn is_lost<T>(answer: &Result<T, LedgerError>) -> bool {

@@ -2,6 +2,10 @@
 //! its secrets change under it, and it is killed and made anew beside its application.
 
 #[cfg(test)]
+mod archive;
+#[cfg(test)]
+mod helm;
+#[cfg(test)]
 mod image;
 #[cfg(test)]
 mod kubernetes;

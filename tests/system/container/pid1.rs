@@ -139,7 +139,7 @@ async fn a_second_signal_ends_pid_1_and_the_next_start_resumes() {
     let mut pid1 = Box1::start(folder.path(), RUN).await;
     tenant.faults().until_held(1).await;
     pid1.signal("TERM");
-    pid1.until_said("stopping:").await;
+    pid1.until_said("shutting down").await;
     pid1.signal("TERM");
     // It ends although its request is still held.
     assert_eq!(pid1.ended().await, Some(143));

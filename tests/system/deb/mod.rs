@@ -58,11 +58,11 @@ fn build(folder: &Path, umask: &str, zone: &str) -> PathBuf {
     PathBuf::from(said.trim_end())
 }
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let ended = command.output().unwrap();
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
     let complained = String::from_utf8_lossy(&ended.stderr);
@@ -152,8 +152,8 @@ fn lintian_has_neither_errors_nor_warnings() {
     assert_eq!(said, "");
 }
 
-#[test]
-fn it_installs_runs_and_goes_on_a_clean_debian() {
+/// A clean Debian in a folder of its own.
+pub(crate) fn clean() -> tempfile::TempDir {
     let uid = run(Command::new("id").arg("--user"));
     assert_eq!(uid.trim(), "0", "this test needs root: it installs the package in a chroot");
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
@@ -161,23 +161,33 @@ fn it_installs_runs_and_goes_on_a_clean_debian() {
     let script = root().join("tests/system/deb/root.sh");
     let tar = run(Command::new(script).arg(target.join("clean-debian")).arg(mmdebstrap));
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    // The devices are this machine's, mounted below.
+    // The devices are this machine's, mounted where something runs in there.
     run(Command::new("tar")
         .args(["--exclude=./dev/*", "-xf", tar.trim_end(), "-C"])
         .arg(folder.path()));
+    folder
+}
+
+/// Runs a line of shell, for which `$0` is that folder, with mounts and processes that end with it.
+pub(crate) fn inside_of(folder: &tempfile::TempDir, line: &str) -> String {
+    let enter =
+        format!("mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && {line}");
+    run(Command::new("unshare")
+        .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", &enter])
+        .arg(folder.path())
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
+}
+
+#[test]
+fn it_installs_runs_and_goes_on_a_clean_debian() {
+    let folder = clean();
     let inside = folder.path().join("srv");
     let package = package();
     fs::copy(&package, inside.join(package.file_name().unwrap())).unwrap();
     // A Debian that is thrown away need not survive a power cut.
     fs::write(folder.path().join("etc/dpkg/dpkg.cfg.d/test"), "force-unsafe-io\n").unwrap();
     fs::copy(root().join("tests/system/deb/on_debian.sh"), inside.join("on_debian.sh")).unwrap();
-    // Mounts and processes of its own, which end with it.
-    let enter = "mount -t proc proc \"$0/proc\" && mount --rbind /dev \"$0/dev\" && \
-                 exec chroot \"$0\" /bin/sh /srv/on_debian.sh";
-    let said = run(Command::new("unshare")
-        .args(["--mount", "--pid", "--fork", "--kill-child", "sh", "-c", enter])
-        .arg(folder.path())
-        .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
+    let said = inside_of(&folder, "exec chroot \"$0\" /bin/sh /srv/on_debian.sh");
     assert!(said.ends_with("\npassed\n"), "{said}");
 }

@@ -2,7 +2,8 @@
 
 use std::{path::Path, process::Command};
 
-/// The highest exposure that `systemd-analyze security` may find, in tenths.
+/// The highest exposure that `systemd-analyze security` may find, in tenths. PrivateUsers= would be one less,
+/// and would make every caller of the control socket nobody.
 pub(crate) const MOST_EXPOSED: u32 = 12;
 
 /// The exit status of a call of `systemd-analyze`, and what it said.

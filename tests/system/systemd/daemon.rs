@@ -1,5 +1,7 @@
 //! The daemon's life: installed, started, looked at, reloaded, killed, starved, stopped.
 
+use serde_json::Value;
+
 use super::machine::{CONFIG, Machine, SECOND, SECRET, command};
 
 const SERVICE: &str = "scimitar.service";
@@ -17,6 +19,7 @@ fn the_service_starts_reloads_survives_and_stops() {
     machine.run(&command("secrets"));
     machine.run("install -m 0644 short.conf /etc/systemd/system/scimitar.service.d/zz-short.conf");
     started(&machine);
+    served(&machine);
     confined(&machine);
     reloaded(&machine);
     killed(&machine);
@@ -34,7 +37,7 @@ fn started(machine: &Machine) {
     let status = machine.until(SERVICE, "StatusText", |text| text.contains("rotation"));
     assert!(!status.contains(&value), "{status}");
     let said = machine.run(&command("by hand"));
-    assert!(said.contains("every right that a rotation needs is there"), "{said}");
+    assert!(said.contains("every permission that a rotation needs is granted"), "{said}");
     assert!(machine.run("scimitar status").contains("initech-okta"));
     // Standard error is the journal: lines went there with their fields, which it finds them by.
     let minted = machine.run(
@@ -45,6 +48,32 @@ fn started(machine: &Machine) {
     for field in ["\"_SYSTEMD_UNIT\":\"scimitar.service\"", "\"PRIORITY\":\"6\""] {
         assert!(minted.contains(field), "{field}: {minted}");
     }
+}
+
+/// Whoever types a command needs no secret: the service, which has it, carries it out.
+fn served(machine: &Machine) {
+    const SOCKET: &str = "/run/scimitar/control.sock";
+    let held = || machine.file("/var/lib/scimitar/tokens/initech.token");
+    assert_eq!(machine.run(&format!("stat -c '%a %U %G' {SOCKET}")), "660 scimitar scimitar\n");
+    let before = held();
+    let explained = machine.run("scimitar explain initech-okta");
+    assert!(explained.contains("con_okta000000000001 at acme"), "{explained}");
+    assert!(!explained.contains("not asked"), "the provider was asked: {explained}");
+    let rotated = machine.run("scimitar -q -o json rotate initech-okta 2> /dev/null");
+    let rotated: Value = serde_json::from_str(&rotated).unwrap();
+    let row = &rotated["results"][0];
+    assert_eq!(row["outcome"], "rotated", "{row}");
+    assert_ne!(held(), before);
+    assert_eq!(machine.tokens(), 2);
+    let previous = row["previous_token_id"].as_str().unwrap();
+    machine.run(&format!("scimitar revoke initech-okta --token-id {previous}"));
+    assert_eq!(machine.tokens(), 1);
+    let (status, said) = machine.attempt("scimitar adopt initech-okta --token-id tok_nobodys");
+    assert_eq!(status, Some(3), "{said}");
+    assert!(said.contains("the provider does not list tok_nobodys"), "{said}");
+    let journal = machine.journal();
+    assert!(journal.contains("root (uid 0, pid "), "{journal}");
+    assert!(journal.contains("runs `scimitar -q -o json rotate initech-okta`"), "{journal}");
 }
 
 /// The account, the folders and the credential are as the unit says.
@@ -95,8 +124,8 @@ fn reloaded(machine: &Machine) {
     machine.put("config.example.toml", &format!("{CONFIG}rotate_befor = \"1d\"\n"));
     machine.run("install -m 0644 config.example.toml /etc/scimitar/scimitar.toml");
     machine.run("systemctl reload scimitar");
-    let bad = machine.until(SERVICE, "StatusText", |text| text.contains("reload failed"));
-    assert!(bad.contains("1 mistake") && bad.contains("2 connections"), "{bad}");
+    let bad = machine.until(SERVICE, "StatusText", |text| text.contains("reload rejected"));
+    assert!(bad.contains("1 error") && bad.contains("2 connections"), "{bad}");
     machine.until(SERVICE, "SubState", |state| state == "running");
     let journal = machine.journal();
     assert!(journal.contains("scimitar.toml") && journal.contains("rotate_befor"), "{journal}");
@@ -104,7 +133,7 @@ fn reloaded(machine: &Machine) {
     machine.put("config.example.toml", &format!("{CONFIG}{SECOND}"));
     machine.run("install -m 0644 config.example.toml /etc/scimitar/scimitar.toml");
     machine.run("systemctl reload scimitar");
-    machine.until(SERVICE, "StatusText", |text| !text.contains("reload failed"));
+    machine.until(SERVICE, "StatusText", |text| !text.contains("reload rejected"));
     assert_eq!(machine.property(SERVICE, "MainPID"), main, "it was one process all the time");
     assert_eq!(machine.property(SERVICE, "NRestarts"), "0");
 }

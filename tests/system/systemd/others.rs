@@ -94,6 +94,37 @@ fn an_instance_has_its_own_folders_and_may_encrypt_its_secret() {
     assert_eq!(machine.tokens(), 1);
     let modes = machine.run("stat -L -c '%a %U' /var/lib/scimitar-acme");
     assert_eq!(modes, "700 scimitar-acme\n");
+    // Its daemon carries out commands, at a socket of its own.
+    let explained = machine.run("scimitar --config /etc/scimitar/acme.toml explain initech-okta");
+    assert!(explained.contains("con_okta000000000001 at acme"), "{explained}");
+    assert!(!explained.contains("not asked"), "{explained}");
+    let socket = machine.run("stat -c '%a %U' /run/scimitar-acme/control.sock");
+    assert_eq!(socket, "660 scimitar-acme\n");
+}
+
+#[test]
+fn members_of_the_group_act_without_a_secret_and_others_do_not() {
+    let Some(machine) = Machine::boot() else { return };
+    machine.run(&command("secrets"));
+    machine.run(
+        "install -D -m 0644 systemd/scimitar.sysusers.conf /etc/sysusers.d/scimitar.conf
+         systemd-sysusers; useradd --groups scimitar alice",
+    );
+    machine.run(&command("start"));
+    let value = machine.file("/var/lib/scimitar/tokens/initech.token");
+    let explained = machine.run("runuser -u alice -- scimitar explain initech-okta");
+    assert!(explained.contains("con_okta000000000001 at acme"), "{explained}");
+    assert!(!explained.contains("not asked"), "{explained}");
+    machine.run("runuser -u alice -- scimitar rotate initech-okta");
+    assert_eq!(machine.tokens(), 2);
+    assert_ne!(machine.file("/var/lib/scimitar/tokens/initech.token"), value);
+    let (status, said) = machine.attempt("runuser -u nobody -- scimitar rotate initech-okta");
+    assert_eq!(status, Some(2), "{said}");
+    assert!(said.contains("you have no access to the control socket"), "{said}");
+    assert_eq!(machine.tokens(), 2);
+    let journal = machine.journal();
+    assert!(journal.contains("alice (uid "), "{journal}");
+    assert!(journal.contains("runs `scimitar rotate initech-okta`"), "{journal}");
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn what_there_is_no_time_for_is_not_said_to_work() {
     let kept = proof.finish().1.unwrap();
     assert_eq!(kept.worked, [UserOp::Create, UserOp::Read, UserOp::Delete].into());
     assert_eq!(kept.untried, [UserOp::Replace, UserOp::Patch, UserOp::Deactivate].into());
-    assert!(kept.words().contains("; not tried for want of time: replace, patch, deactivate"));
+    assert!(kept.words().contains("; not tried because time ran out: replace, patch, deactivate"));
 }
 
 fn left(made: Made) -> ProbeUser {

@@ -71,7 +71,7 @@ fn a_missing_one_is_made_before_the_first_token() {
         world.log[..2],
         [
             "inspect",
-            "configure: the connection has no SCIM configuration: it is made, with the mapping of the policy"
+            "configure: the connection has no SCIM configuration: Scimitar creates one with the mapping of the policy"
         ]
     );
     assert!(world.log[2].starts_with("mint new-1"), "{:?}", world.log);
@@ -107,7 +107,7 @@ fn one_that_differs_is_reported_or_restored() {
     assert_eq!(
         changes(&world),
         [
-            "configure: the SCIM configuration is restored (on_drift = \"restore\"): - userName → email, + userName → preferred_username"
+            "configure: restoring the SCIM configuration (on_drift = \"restore\"): - userName → email, + userName → preferred_username"
         ]
     );
     assert_eq!((&world.scim_config, concerned(&world)), (&Some(asked()), None));
@@ -213,8 +213,7 @@ fn a_mapping_without_active_is_warned_of() {
     let there = config(&[("userName", "email")]);
     let mut world = looked_after(World::settled(&["a"]), Some(there), OnDrift::Report);
     let (rest, _) = world.run();
-    let said =
-        "the SCIM configuration does not map `active`: a user who is deactivated keeps access";
+    let said = "the SCIM configuration does not map `active`: deactivated users keep access; add it to the mapping";
     assert!(rest.warnings.contains(said), "{rest:?}");
 }
 
@@ -249,7 +248,7 @@ fn a_plan_says_what_is_made_and_what_is_changed() {
         steps[0].call,
         "create the SCIM configuration of con_0123456789abcdef with the 2 attributes of the policy"
     );
-    assert!(steps.iter().any(|step| step.call.starts_with("write the intent down")), "{steps:?}");
+    assert!(steps.iter().any(|step| step.call.starts_with("record the intent")), "{steps:?}");
 }
 
 #[test]

@@ -152,7 +152,7 @@ fn a_place_that_cannot_be_asked_is_never_given_an_older_token() {
     world.request = RotationRequest::Rotate { since: world.now };
     let (rest, why) = world.run();
     assert_eq!(rest.reason, Some(Reason::PreviousInUse), "{why}");
-    assert!(why.contains("a was last seen with new-1") && why.contains("--force"), "{why}");
+    assert!(why.contains("a held new-1 at the last check") && why.contains("--force"), "{why}");
 }
 
 #[test]
@@ -165,7 +165,10 @@ fn what_a_removed_place_still_holds_is_said_with_the_way_out() {
     world.request = RotationRequest::Rotate { since: world.now };
     let (_, why) = world.run();
     assert!(world.is_listed("new-1"), "{:?}", world.log);
-    assert!(why.contains("gone, which left the policy, still holds it; remove"), "{why}");
+    assert!(
+        why.contains("gone, which is no longer in the configuration, still holds it; remove"),
+        "{why}"
+    );
     world.places.insert(place("gone"), Content::Nothing);
     world.pass_time(TimeDelta::minutes(5));
     world.run();

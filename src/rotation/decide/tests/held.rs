@@ -122,7 +122,7 @@ fn no_older_token_is_revoked_before_the_end() {
         world.pass_time(TimeDelta::days(2));
         let (rest, why) = world.run();
         assert_eq!((rest.status, rest.reason), (Status::Waiting, Some(reason)), "{why}");
-        assert!(why.contains("nothing is revoked now"), "{why}");
+        assert!(why.contains("no token is revoked now"), "{why}");
         world.live(TimeDelta::days(2));
         assert_eq!(world.revocations(), 0, "{reason:?}: {:?}", world.log);
         world.live(TimeDelta::days(1) + TimeDelta::minutes(5));

@@ -53,7 +53,7 @@ fn a_token_that_outlives_the_policy_is_due_as_if_it_did_not() {
     // A minute more than the policy's is no reason.
     let mut world = met(Some(days(30) + Duration::from_secs(59)));
     let (rest, why) = world.live(TimeDelta::hours(2));
-    assert!(!why.contains("counts as if"), "{why}");
+    assert!(!why.contains("treated as expiring"), "{why}");
     assert!(rest.next_rotation.is_some());
 }
 

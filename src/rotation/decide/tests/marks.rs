@@ -210,7 +210,7 @@ fn a_second_key_with_the_token_is_warned_of_before_a_rotation() {
     assert_eq!(rest.status, Status::Idle, "{why}");
     let said = rest.warnings.iter().find(|it| it.contains("OKTA_TOKEN")).unwrap();
     // Another payload would only move the problem to the key that is written now.
-    assert!(said.contains("take the token from where this delivery writes it"), "{said}");
+    assert!(said.contains("Change all readers to the key that this delivery writes"), "{said}");
     assert!(!said.contains("payload"), "{said}");
 }
 

@@ -170,7 +170,7 @@ fn of_two_that_fit_none_is_touched_and_both_are_shown() {
     let (rest, _) = world.live(TimeDelta::days(2));
     assert!(world.is_listed("one") && world.is_listed("other"), "{:?}", world.log);
     assert!([one, other].iter().all(|id| world.record.unmanaged[id].probably_ours));
-    let said = |words: &&String| words.contains("probably an orphan of ours");
+    let said = |words: &&String| words.contains("probably an orphan of this Scimitar");
     assert_eq!(rest.warnings.iter().filter(said).count(), 2, "{:?}", rest.warnings);
 }
 
@@ -293,10 +293,10 @@ fn a_name_of_ours_without_intent_is_shown_with_a_revoke_command() {
     assert_eq!(
         said,
         [
-            "ours (called scimitar/initech-okta/00000000000000cc) is a token that Scimitar does \
-             not own (probably an orphan of ours, which cannot be proven: `scimitar revoke \
-             initech-okta --token-id ours` removes it)",
-            "theirs (called okta-scim) is a token that Scimitar does not own",
+            "ours (called scimitar/initech-okta/00000000000000cc) is an unmanaged \
+             token (probably an orphan of this Scimitar, which cannot be proven; `scimitar revoke \
+             initech-okta --token-id ours` revokes it)",
+            "theirs (called okta-scim) is an unmanaged token",
         ]
     );
 }
@@ -308,7 +308,7 @@ fn where_names_are_changed_they_prove_nothing_and_that_is_said() {
     let cut = named_turns_up(&mut world, "cut", Some("scimitar/initech"));
     let (rest, _) = world.live(TimeDelta::hours(2));
     assert!(world.is_listed("cut") && world.record.unmanaged[&cut].probably_ours);
-    let said = rest.warnings.iter().any(|words| words.contains("does not keep the names"));
+    let said = rest.warnings.iter().any(|words| words.contains("does not keep token names"));
     assert!(said, "{:?}", rest.warnings);
 }
 
@@ -323,7 +323,7 @@ fn tokens_that_cannot_be_taken_back_are_not_made_for_ever() {
     let (rest, why) = world.live(TimeDelta::days(37));
     assert_eq!(world.made, 4, "{why}");
     assert_eq!(rest.reason, Some(Reason::ProviderUnavailable), "{why}");
-    assert!(why.contains("new-2, new-3, new-4 were made"), "{why}");
+    assert!(why.contains("new-2, new-3, new-4 were created"), "{why}");
     // Whoever asks for one gets it, and once they can be taken back all is as ever.
     world.request = RotationRequest::Rotate { since: world.now };
     world.live(TimeDelta::hours(2));

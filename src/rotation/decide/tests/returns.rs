@@ -261,7 +261,7 @@ fn a_write_that_may_have_arrived_is_not_called_a_delivery() {
     world.ending = Some(Ending::Timeout);
     let (rest, why) = world.run();
     assert_eq!((rest.status, rest.reason), (Status::Troubled, Some(Reason::Timeout)), "{why}");
-    assert!(why.contains("new-1 may be in a sink already"), "{why}");
+    assert!(why.contains("new-1 may already be in a sink"), "{why}");
     world.unreadable.clear();
     world.ending = None;
     world.live(TimeDelta::hours(1));
@@ -314,6 +314,17 @@ fn unless_braked_a_loss_speaks_against_the_tenant_only_briefly() {
     world.live(TimeDelta::days(3));
     let lost_at = world.record.lost_at().unwrap();
     assert!(world.now - lost_at > TimeDelta::days(2), "somebody rotated by hand, long ago");
+    let (rest, why) = world.run();
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::DeadToken)), "{why}");
+    assert!(why.starts_with("new-1 has not been in the provider's list since "), "{why}");
+    assert_eq!(world.log, Vec::<String>::new(), "nobody is asked, and nothing is changed");
+    // Somebody put another one there.
+    let mut mended = world.clone();
+    let theirs = mended.unmanaged("theirs", days(30));
+    mended.places.insert(place("a"), Content::Token(theirs, None));
+    mended.pass_time(TimeDelta::hours(1));
+    let (rest, why) = mended.run();
+    assert_eq!((rest.status, rest.reason), (Status::Idle, Some(Reason::Observe)), "{why}");
     // What the brake holds is lost anew with each look, until an operator or a look decides.
     world.record.decided = Some(Decided {
         status: Status::Refused,
@@ -332,6 +343,8 @@ fn unless_braked_a_loss_speaks_against_the_tenant_only_briefly() {
     expired.unlisted.insert(id("new-1"));
     expired.live(TimeDelta::days(1));
     assert!(expired.record.has_lost_current() && expired.record.lost_at().is_none());
+    let (rest, why) = expired.run();
+    assert_eq!((rest.status, rest.reason), (Status::Idle, Some(Reason::Observe)), "{why}");
 }
 
 #[test]

@@ -4,11 +4,12 @@ use chrono::TimeDelta;
 
 use super::world::{Content, World, days, hours, id, place};
 use crate::{
+    error::{Class, Code, Fault},
     rotation::{
         decide::Status,
         operate,
-        policy::{Lead, Unmanaged},
-        record::Cause,
+        policy::{Lead, Mode, Unmanaged},
+        record::{Cause, Trouble},
         request::RotationRequest,
         why::Reason,
     },
@@ -52,6 +53,50 @@ fn with_unmanaged_tokens_in_both_slots_the_way_out_works() {
     let (_, why) = world.run();
     assert!(!world.is_listed("theirs"), "{why}");
     assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{why}");
+}
+
+#[test]
+fn a_lost_current_token_is_told_before_what_blocks_the_next() {
+    let mut world = World::settled(&["a"]);
+    world.unmanaged("theirs", days(30));
+    world.pass_time(TimeDelta::minutes(1));
+    let (_, why) = world.run();
+    assert!(why.starts_with("unmanaged token theirs "), "{why}");
+    world.tokens.retain(|token| token.id != id("new-1"));
+    world.unmanaged("others", days(30));
+    for _ in 0..3 {
+        world.pass_time(TimeDelta::hours(1));
+        world.run();
+    }
+    let (rest, why) = world.run();
+    assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::UnmanagedToken)));
+    let lost = "new-1 no longer exists at the provider: clients that use it are locked out; unmanaged token ";
+    assert!(why.starts_with(lost), "{why}");
+    world.policy.terms.mode = Mode::Observe;
+    world.pass_time(TimeDelta::hours(1));
+    let (rest, why) = world.run();
+    assert!(
+        rest.warnings.iter().any(|words| lost.starts_with(words)),
+        "{why}: {:?}",
+        rest.warnings
+    );
+}
+
+#[test]
+fn a_failure_of_a_rotation_by_hand_is_no_claim_about_now() {
+    let mut world = World::settled(&["a"]);
+    let fault = Fault::new("check the right to write a", Class::Terminal, Code::Forbidden, "no");
+    let at = world.now;
+    let retry_at = at + TimeDelta::minutes(1);
+    let trouble = Trouble { count: 1, since: at, fault, at, retry_at, of_sink: true };
+    world.record.troubles.mint = Some(trouble);
+    world.pass_time(TimeDelta::hours(1));
+    let (rest, why) = world.run();
+    assert_eq!(rest.status, Status::Idle, "{why}");
+    let of_it = |words: &&String| words.contains("could not check the right to write a");
+    let words = rest.warnings.iter().find(of_it).unwrap();
+    assert!(words.starts_with("the last rotation failed at "), "{words}");
+    assert!(words.ends_with("`scimitar rotate initech-okta` tries again"), "{words}");
 }
 
 #[test]
@@ -103,7 +148,7 @@ fn a_rotation_by_hand_never_cuts_the_overlap_of_the_older_token() {
     let (rest, why) = world.run();
     assert_eq!((rest.status, rest.reason), (Status::Refused, Some(Reason::PreviousInUse)));
     assert!(rest.until.is_some_and(|until| until > world.now), "{why}");
-    assert!(why.contains("would cut that short"), "{why}");
+    assert!(why.contains("` revokes it now"), "{why}");
     assert!(world.is_listed("new-1"));
     // When the overlap is over the same call revokes first, then rotates.
     world.pass_time(TimeDelta::hours(25));

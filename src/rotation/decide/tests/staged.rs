@@ -154,7 +154,7 @@ fn what_still_leads_back_is_warned_of_retried_and_harmless() {
     world.unwritable.insert(place("a"));
     let (rest, _) = world.live(TimeDelta::hours(4));
     assert!(!world.is_listed("new-1"), "{:?}", world.log);
-    let warned = |text: &String| text.contains("still leads to new-1, which works no more");
+    let warned = |text: &String| text.contains("still refers to new-1, which no longer works");
     assert!(rest.warnings.iter().any(warned), "{:?}", rest.warnings);
     world.unwritable.clear();
     let (rest, _) = world.live(TimeDelta::hours(2));
@@ -168,10 +168,11 @@ fn a_plan_shows_what_is_staged_forgotten_and_true_in_between() {
     let planned = forecast(&world.situation(), world.now + TimeDelta::days(3));
     let calls: Vec<&str> = planned.steps.iter().map(|step| step.call.as_str()).collect();
     let at = |part: &str| calls.iter().position(|call| call.contains(part));
-    let (stage, probe) = (at("keep the token in a beside").unwrap(), at("/Users?count=1").unwrap());
-    let (promote, forget) = (at("write the token to a").unwrap(), at("take the labels of new-1"));
+    let (stage, probe) =
+        (at("stage the token in a beside").unwrap(), at("/Users?count=1").unwrap());
+    let (promote, forget) = (at("write the token to a").unwrap(), at("remove the labels of new-1"));
     assert!(stage < probe && probe < promote && promote < forget.unwrap(), "{calls:#?}");
-    assert!(planned.steps[stage].if_it_dies.contains("reads it back there"));
+    assert!(planned.steps[stage].if_it_dies.contains("reads it back and continues"));
 }
 
 #[test]

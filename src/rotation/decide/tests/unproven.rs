@@ -12,6 +12,7 @@ use crate::{
     place::{Container, Version},
     rotation::{
         event::{Event, PlaceEvent},
+        fixture,
         observe::{Held, Loss, SeenSink},
         operate,
         policy::ScopePolicy,
@@ -158,7 +159,9 @@ fn a_place_accepted_as_missing_is_made_and_stays_accepted() {
     look(&mut world);
     let location = world.record.sinks[&place("a")].place.location.clone();
     let refused = operate::accept_place(&world.situation(), "elsewhere").unwrap_err().to_string();
-    assert!(refused.contains("no place is called elsewhere") && refused.contains(&location));
+    assert!(
+        refused.contains("no sink location is called elsewhere") && refused.contains(&location)
+    );
     let (events, words) = operate::accept_place(&world.situation(), &location).unwrap();
     assert!(words.contains("the box missing"), "{words}");
     let [event @ Event::Place { what: PlaceEvent::Accepted { .. }, .. }] = events.as_slice() else {
@@ -259,6 +262,26 @@ fn a_call_that_ends_says_the_endpoint_refused_the_new_token() {
     world.ending = Some(Ending::Timeout);
     let (rest, why) = world.run();
     assert_eq!((rest.status, rest.reason), (Status::Troubled, Some(Reason::Timeout)), "{why}");
-    assert!(why.contains("answered 401") && why.contains("time for this call is up"), "{why}");
+    assert!(why.contains("answered with 401") && why.starts_with("timed out"), "{why}");
     assert!(!world.is_listed("new-2"), "{:?}", world.log);
+}
+
+#[test]
+fn a_call_that_timed_out_says_first_what_it_waited_for() {
+    let mut world = World::settled(&["a"]);
+    // It failed long ago, and has nothing to do with this call.
+    world.record.troubles.mint = Some(fixture::trouble(3));
+    world.unreadable.insert(place("a"));
+    world.request = RotationRequest::Rotate { since: world.now };
+    world.ending = Some(Ending::Timeout);
+    let (rest, why) = world.run();
+    assert_eq!((rest.status, rest.reason), (Status::Troubled, Some(Reason::Timeout)), "{why}");
+    assert!(why.starts_with("timed out"), "{why}");
+    assert!(!why.contains(&fixture::fault().to_string()), "{why}");
+    // Nothing is on record that would go on by itself, as the word for a leaked token is.
+    let words = "; the rotation did not start: run the command again once that is mended";
+    assert!(why.ends_with(words), "{why}");
+    world.request = RotationRequest::Compromised { since: world.now };
+    let (_, why) = world.run();
+    assert!(why.ends_with("; the next run continues from here"), "{why}");
 }

@@ -84,7 +84,7 @@ fn an_older_token_stays_until_a_person_says_it_is_done() {
     let (rest, why) = world.live(TimeDelta::days(5));
     assert!(world.is_listed("new-1"), "{:?}", world.log);
     assert_eq!((rest.status, rest.reason), (Status::Waiting, Some(Reason::Handoff)), "{why}");
-    assert!(why.contains("new-1 stays until that is said; new-1 expires at"), "{why}");
+    assert!(why.contains("new-1 is kept until this is confirmed; new-1 expires at"), "{why}");
     let status = world.status(world.now);
     assert!(status.concerns.contains(&Concern::HandoffWaiting));
     assert!(status.revocation_blocked.contains(&Reason::Handoff));
@@ -158,7 +158,10 @@ fn a_word_said_too_early_locks_nobody_out() {
     used(&mut world);
     let (rest, words) = world.live(TimeDelta::minutes(30));
     assert_eq!(rest.reason, Some(Reason::Evidence), "{words}");
-    assert!(words.contains("after it was said that okta has new-2: does it?"), "{words}");
+    assert!(
+        words.contains("after an operator confirmed that okta has new-2: check that it does"),
+        "{words}"
+    );
     world.live(TimeDelta::hours(3));
     assert!(!world.is_listed("new-1"), "{:?}", world.log);
 }
@@ -220,11 +223,11 @@ fn a_word_is_for_the_token_that_waits() {
         other => panic!("{other:?}"),
     };
     let words = refused(word(&world, None));
-    assert!(words.contains("okta, other; --client says which"), "{words}");
+    assert!(words.contains("okta, other; name the one that has it with --client"), "{words}");
     let words = refused(word(&world, Some("nobody")));
     assert!(words.contains("no token waits for nobody"), "{words}");
     let (event, words) = word(&world, Some("other")).unwrap();
-    assert!(words.contains("alice says that other has new-2"), "{words}");
+    assert!(words.contains("alice confirmed that other has new-2"), "{words}");
     world.apply(event);
     assert_eq!(world.record.handoff().unwrap().0.place.location, "okta");
 }
@@ -348,12 +351,13 @@ fn every_client_that_waits_is_named_with_its_own_command() {
     world.run();
     let all: Vec<String> = world.record.handoffs().map(|(.., words)| words).collect();
     let [okta, other] = all.as_slice() else { panic!("{all:?}") };
-    assert!(okta.starts_with("okta: new-1 waits"), "{okta}");
+    let waits = "new-1 needs to be handed over by a person (since 2026-";
+    assert!(okta.starts_with(&format!("okta: {waits}")), "{okta}");
     assert!(okta.ends_with("`scimitar handoff initech-okta --done --client okta`"), "{okta}");
-    assert!(other.starts_with("one login: new-1 waits"), "{other}");
+    assert!(other.starts_with(&format!("one login: {waits}")), "{other}");
     assert!(other.ends_with("--client 'one login'`"), "{other}");
     let held = world.record.held_everywhere(&id("new-1"));
-    assert_eq!(held, "every sink that Scimitar writes to holds new-1, not yet okta, one login");
+    assert_eq!(held, "every sink that Scimitar writes to holds new-1, but not yet okta, one login");
 }
 
 /// Whoever says another token than the one on record has something to be told; exit status 0 says nothing.
@@ -369,9 +373,9 @@ fn a_word_that_contradicts_the_record_is_no_success() {
     assert!(matches!(say(&world, None, None), Err(NotDone::Already(_))));
     assert!(matches!(say(&world, Some("okta"), Some("new-1")), Err(NotDone::Already(_))));
     let Err(NotDone::Refused(words)) = say(&world, None, Some("other")) else { panic!("a typo") };
-    assert!(words.contains("it was said that it has new-1"), "{words}");
+    assert!(words.contains("it was confirmed that it has new-1"), "{words}");
     let Err(NotDone::Refused(words)) = say(&world, Some("nobody"), None) else { panic!("a typo") };
-    assert!(words.contains("no client is called nobody"), "{words}");
+    assert!(words.contains("there is no client nobody"), "{words}");
 }
 
 #[test]

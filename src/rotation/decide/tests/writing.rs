@@ -67,7 +67,7 @@ fn a_minted_token_is_proven_by_what_its_scopes_allow() {
     assert_eq!(next_plan(&mut world), None);
     let (rest, _) = world.run();
     assert_eq!(world.current(), Some("new-1".to_owned()));
-    let said = "cannot be proven by writing, only by reading: it has no scope delete:users";
+    let said = "can only be proven by reading, not by writing: it lacks the scope delete:users";
     assert!(rest.warnings.iter().any(|words| words.contains(said)), "{:?}", rest.warnings);
     let mut world = by_writing(World::new(&["a"]), &NAMES);
     world.policy.terms.verify = Verify::Read;
@@ -142,7 +142,7 @@ fn one_that_cannot_be_deleted_is_tried_again_and_said() {
     world.log.clear();
     let (rest, _) = world.run();
     assert_eq!(world.log.len(), 1, "once a pass: {:?}", world.log);
-    let said = format!("probe_user_left: the throw-away user {name} is still there");
+    let said = format!("probe_user_left: the throw-away user {name} still exists");
     assert!(rest.warnings.iter().any(|words| words.contains(&said)), "{:?}", rest.warnings);
     let retry_at = world.record.probe_user.as_ref().unwrap().trouble.as_ref().unwrap().retry_at;
     assert!(work_at(&world.situation(), &rest) <= retry_at);

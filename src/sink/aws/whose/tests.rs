@@ -214,7 +214,7 @@ async fn an_account_that_cannot_be_told_any_more_is_another_one() {
     let write = sink.promote(&delivery(false), &seen.version, &Open).await.unwrap_err();
     for fault in [proof, write] {
         assert_eq!((fault.class, fault.code), (Class::Conflict, Code::Changed), "{fault}");
-        let words = "STS now refuses to say which account";
+        let words = "STS no longer returns which account";
         assert!(fault.detail.contains(words), "{fault}");
         assert!(fault.detail.contains("111122223333"), "{fault}");
     }
@@ -224,7 +224,7 @@ async fn an_account_that_cannot_be_told_any_more_is_another_one() {
     assert_eq!(seen.container, None);
     assert!(sink.caveat().unwrap().contains("sts:GetCallerIdentity"));
     let write = sink.promote(&delivery(false), &seen.version, &Open).await.unwrap_err();
-    assert!(!write.detail.contains("STS now refuses"), "{write}");
+    assert!(!write.detail.contains("STS no longer returns"), "{write}");
 }
 
 /// Those who wait share a failure, and it is kept for half a minute: each of the secrets of an account
@@ -273,7 +273,7 @@ fn what_was_seen_is_what_is_told() {
     assert!(absent.contains("no answer") && absent.contains("create the secret"), "{absent}");
     for (seen, words) in [
         (Seen::Deleted { current: None, arn: None }, "the secret is scheduled for deletion"),
-        (Seen::There(Box::new(there)), "the secret has no ARN that says its account"),
+        (Seen::There(Box::new(there)), "the secret has no ARN that names its account"),
     ] {
         let told = unsaid(seen);
         assert!(told.starts_with(words), "{told}");

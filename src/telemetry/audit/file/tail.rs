@@ -57,8 +57,8 @@ pub(super) fn end(log: &File, path: &Path) -> Result<End, AppendError> {
         }
         if from == 0 || look >= LAST_LOOK {
             return Err(AppendError::NotOurs(format!(
-                "{} ends with something that is no audit log: nothing is added to it; move it \
-                 away, or give `audit` in [log] another name",
+                "{} does not end with an audit line: Scimitar does not append to it; move it away, \
+                 or name another file as `audit` in [log]",
                 path.display()
             )));
         }

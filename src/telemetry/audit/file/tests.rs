@@ -84,7 +84,7 @@ fn a_renamed_file_is_gone_on_with_where_it_ended() {
     assert_eq!((found.lines, found.remarks), (5, Vec::new()));
     let alone = verified(&[&bench.log]).unwrap();
     assert_eq!(alone.follows, Some(before.hash));
-    assert!(verified(&[&bench.log, &old]).unwrap_err().what.contains("another order"));
+    assert!(verified(&[&bench.log, &old]).unwrap_err().what.contains("in a different order"));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_torn_line_is_told_of_by_the_next() {
         let mut text = fs::read(&bench.log).unwrap();
         text.extend_from_slice(torn);
         fs::write(&bench.log, &text).unwrap();
-        assert!(verified(&[&bench.log]).unwrap_err().what.contains("not whole"));
+        assert!(verified(&[&bench.log]).unwrap_err().what.contains("incomplete"));
         add(&bench.log).unwrap();
         if keep == length - 1 {
             // Nothing but its line break was missing.
@@ -166,7 +166,7 @@ fn lines_taken_from_the_end_are_reported_as_a_broken_chain() {
     add(&bench.log).unwrap();
     let broken = verified(&[&bench.log]).unwrap_err();
     assert_eq!(broken.line, Some(3));
-    assert!(broken.what.contains("the log itself says"), "{broken:?}");
+    assert!(broken.what.contains("the log itself records"), "{broken:?}");
 }
 
 #[test]

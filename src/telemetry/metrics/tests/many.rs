@@ -28,7 +28,7 @@ fn steady(number: usize, days: i64) -> Record {
 
 fn with_limit(limit: usize) -> Metrics {
     let metrics = Metrics::try_new().unwrap();
-    assert_eq!(metrics.per_connection_limit(), 10_000);
+    assert_eq!(metrics.per_connection_limit(), 1_000);
     metrics.set_per_connection_limit(limit);
     metrics
 }
@@ -206,6 +206,10 @@ fn concerns_begin_at_their_thresholds() {
     assert_eq!(expires_in(TimeDelta::days(1), false), [Concern::AboutToExpire]);
     assert_eq!(expires_in(TimeDelta::days(1), true), []);
     assert_eq!(expires_in(TimeDelta::zero(), true), [Concern::Expired]);
+    // With 30 days on paper.
+    let mut gone = steady(1, 30);
+    gone.missing = fixture::gone().missing;
+    assert_eq!(at(&gone), [Concern::Expired]);
 
     let mut record = fixture::rotated();
     record.survey = None;

@@ -76,7 +76,10 @@ async fn a_link_to_another_place_is_not_followed() {
     let (_double, provider, connection) = changed(api, ("x", "x")).await;
     let call = Call { connection: &connection, urgency: Urgency::Routine, not_after: None };
     let fault = provider.list(call).await.unwrap_err();
-    assert!(fault.to_string().contains("its next page is elsewhere"), "{fault}");
+    assert!(
+        fault.to_string().contains("its next page is on another host than base_url"),
+        "{fault}"
+    );
     assert!(elsewhere.requests().is_empty());
 }
 
@@ -102,13 +105,13 @@ async fn a_declaration_that_contradicts_itself_is_refused() {
             issuers::HCP_TERRAFORM,
             "name = \"/attributes/description\"\n",
             "",
-            "`create` sends a name, and `tokens` does not say where lists show it",
+            "`create` sends a name, but `tokens` does not say where lists show it",
         ),
         (
             issuers::GRAFANA,
             "expires = \"/expiration\"\n",
             "",
-            "its tokens expire, and `tokens` does not say where lists show when",
+            "its tokens expire, but `tokens` does not say where lists show the expiry",
         ),
         (issuers::GRAFANA, "{{ name }}", "{{ token_id }}", "there is no `token_id` here"),
         (issuers::GRAFANA, "/{{ token_id }}\"", "\"", "does not name the token"),
@@ -117,7 +120,7 @@ async fn a_declaration_that_contradicts_itself_is_refused() {
             issuers::HCP_TERRAFORM,
             "token_lifetime = \"90d\"",
             "token_lifetime = \"400d\"",
-            "is not a life that `hcp-terraform` gives | set token_lifetime to at most 365d",
+            "is not a lifetime that `hcp-terraform` grants | set token_lifetime to at most 365d",
         ),
         (
             issuers::HCP_TERRAFORM,
@@ -129,7 +132,7 @@ async fn a_declaration_that_contradicts_itself_is_refused() {
             issuers::SCALEWAY,
             "connection_id =",
             "token_lifetime = \"90d\"\nconnection_id =",
-            "the tokens of `scaleway` have the life that the provider sets",
+            "the tokens of `scaleway` have the lifetime that the provider sets",
         ),
     ] {
         let (double, folder) = (Double::start(api).await, tempfile::tempdir().unwrap());

@@ -130,7 +130,7 @@ async fn a_latest_version_that_lags_behind_is_not_taken_for_ours() {
     assert_eq!(fault.class, Class::Ambiguous, "{fault}");
     let behind = sink.read().await.unwrap_err();
     assert_eq!(behind.class, Class::Transient, "{behind}");
-    assert!(behind.detail.contains("has yet to catch up"), "{behind}");
+    assert!(behind.detail.contains("has not caught up yet"), "{behind}");
     site.api.world().rules.lagging = false;
     assert_holds(&sink.read().await.unwrap(), &delivery(2));
 }

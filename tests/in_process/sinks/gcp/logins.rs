@@ -106,7 +106,7 @@ async fn an_access_token_that_is_not_accepted_is_replaced_once() {
 async fn a_log_in_that_fails_is_said_with_its_way_out() {
     let mut site = ProjectSite::new().await;
     for (way, class, words) in [
-        (Mishap::Refused(404, "NOT_FOUND"), Class::Terminal, "is not Google's"),
+        (Mishap::Refused(404, "NOT_FOUND"), Class::Terminal, "is not from Google"),
         (Mishap::LostBefore, Class::Transient, "metadata server does not answer"),
     ] {
         site.api.next("login", way);

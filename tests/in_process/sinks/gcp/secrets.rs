@@ -157,5 +157,5 @@ async fn a_secret_that_will_expire_is_warned_of() {
     assert_eq!(sink.caveat(), None);
     site.api.world().rules.expire_time = Some("2027-01-01T00:00:00Z");
     sink.read().await.unwrap();
-    assert!(sink.caveat().unwrap().contains("2027-01-01"), "{:?}", sink.caveat());
+    assert!(sink.caveat().unwrap().contains(" at 2027-01-01 00:00 UTC"), "{:?}", sink.caveat());
 }

@@ -68,7 +68,7 @@ async fn a_secret_without_data_is_empty_and_filled() {
 async fn what_nobody_may_change_or_keep_is_refused_before_a_mint() {
     for (change, words) in [
         (json!({ "immutable": true }), "immutable"),
-        (json!({ "type": "kubernetes.io/service-account-token" }), "which Kubernetes fills itself"),
+        (json!({ "type": "kubernetes.io/service-account-token" }), "which Kubernetes fills"),
         (json!({ "data": { "theirs": encode("x".repeat(700_000)) } }), "at most 1 MiB"),
     ] {
         let site =
@@ -124,7 +124,7 @@ async fn a_secret_that_a_controller_owns_is_warned_of() {
     });
     sink.read().await.unwrap();
     let said = sink.caveat().unwrap();
-    assert!(said.contains("ExternalSecret scim") && said.contains("write over"), "{said}");
+    assert!(said.contains("ExternalSecret scim") && said.contains("overwrite"), "{said}");
 }
 
 /// A cluster that was made anew under the same address has no such Secret either.
