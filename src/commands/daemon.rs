@@ -1,6 +1,6 @@
 //! `run`: the daemon, in the foreground.
 
-use std::sync::Arc;
+use std::{io::ErrorKind, sync::Arc};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -19,7 +19,10 @@ use crate::{
     app::Use,
     clock::Clock,
     engine::{daemon, live::Live, progress::Silent, watching},
+    error::system_words,
+    ledger::sqlite::{self, Serving},
     telemetry::audit::entry::Entry,
+    words::stamp,
 };
 
 /// Runs until a signal ends it.
@@ -40,6 +43,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
         "running version {}",
         env!("CARGO_PKG_VERSION")
     );
+    let serving = serving(session).await;
     let supervisor = Arc::new(Supervisor::of_this_process());
     let (changes, changed) = mpsc::channel(1);
     let (engine, limit) = (app.engine.clone(), app.limit);
@@ -72,6 +76,7 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
         clock: Arc::clone(session.clock),
         audit: Arc::clone(&engine.audit),
         in_force: in_force_now,
+        live: Arc::clone(&live),
         stop: stop.clone(),
     });
     let (audit, clock) = (engine.audit.clone(), session.clock.clone());
@@ -99,5 +104,34 @@ pub(super) async fn run(session: &Session<'_>) -> Result<Answer, Failure> {
     }
     tracing::info!("stopped");
     app.close(farewell).await;
+    drop(serving);
     Ok(Answer::shown(Vec::new(), String::new()))
+}
+
+/// Writes down that this process serves the ledger, so that `status` can tell when it was killed.
+async fn serving(session: &Session<'_>) -> Option<Serving> {
+    let (file, now) = (session.config.state.file()?.to_owned(), session.clock.now());
+    let begun =
+        tokio::task::spawn_blocking(move || (sqlite::killed(&file), Serving::begin(&file, now)));
+    let (before, begun) = begun.await.ok()?;
+    if let Some(before) = before {
+        tracing::warn!(
+            pid = before.pid,
+            "the previous daemon (process {}, started at {}) was killed or crashed; continuing from the ledger",
+            before.pid,
+            stamp(before.since)
+        );
+    }
+    begun
+        .inspect_err(|error| {
+            let words = match error.kind() {
+                ErrorKind::WouldBlock => "another daemon serves this ledger".to_owned(),
+                _ => system_words(error),
+            };
+            tracing::warn!(
+                error = words,
+                "`status` cannot tell when this daemon is killed: {words}"
+            );
+        })
+        .ok()
 }

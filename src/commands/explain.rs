@@ -244,7 +244,7 @@ fn tokens(policy: &Policy, record: &Record, now: Timestamp, lines: &mut Vec<Stri
                 }
             });
             lines.push(match current.delivered_at {
-                Some(at) => format!("All sinks have held it {}.", lasting(at, now)),
+                Some(at) => format!("It was delivered to every sink at {}.", moment(at, now)),
                 None => "Not all sinks have it yet.".to_owned(),
             });
         }

@@ -40,6 +40,7 @@ mod side_by_side;
 pub mod standing;
 mod state;
 pub mod status;
+pub mod sums;
 mod supervisor;
 pub mod table;
 pub mod text;

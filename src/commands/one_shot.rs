@@ -26,6 +26,7 @@ use crate::{
         scrape,
         worker::{Connection, Engine, Patience, RotationRequest},
     },
+    ledger::sqlite,
     rotation::why::Reason,
     telemetry::textfile::{labelled, write_textfile},
     token::ConnectionName,
@@ -35,6 +36,13 @@ use crate::{
 const DRY_RUN_AHEAD: Duration = Duration::from_secs(60);
 
 impl Session<'_> {
+    /// Who has a timer check everything need not be told of a daemon that is no more.
+    async fn takes_the_daemons_place(&self) {
+        let Some(file) = self.config.state.file().map(ToOwned::to_owned) else { return };
+        // It is told of again where this was cut short.
+        let _ = tokio::task::spawn_blocking(move || sqlite::forget_killed(&file)).await;
+    }
+
     pub(super) async fn one_shot(
         &self,
         names: &BTreeSet<ConnectionName>,
@@ -84,6 +92,7 @@ impl Session<'_> {
             )
             .await;
             if with_watched {
+                self.takes_the_daemons_place().await;
                 // What is next is for the daemon, or for the next call.
                 app.engine.tell_of(&app.watched, &patience).await;
             }

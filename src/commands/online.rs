@@ -86,7 +86,11 @@ pub struct Lacks {
 
 impl Lacks {
     fn fault(&mut self, fault: &Fault, of: Reason) {
-        if is_away(fault) {
+        if fault.code == Code::Io && fault.class == Class::Transient {
+            // The machine answered: a full disk is no matter of who can be reached.
+            self.obstacles.push(fault.to_string());
+            self.reason.get_or_insert(of);
+        } else if is_away(fault) {
             self.away.push(fault.to_string());
             self.reason.get_or_insert(of);
         } else if fault.code == Code::Unauthorized {
@@ -466,6 +470,11 @@ mod tests {
         let unwilling = Fault::new("write x", Class::Terminal, Code::Io, "not allowed; chmod it");
         lacks.fault(&unwilling, Reason::SinkUnavailable);
         assert_eq!(lacks.missing, ["could not write x: not allowed; chmod it"]);
+        let full = Fault::new("write y", Class::Transient, Code::Io, "no space left; free some");
+        let mut blocked = Lacks::default();
+        blocked.fault(&full, Reason::SinkUnavailable);
+        assert_eq!(blocked.obstacles, ["could not write y: no space left; free some"]);
+        assert_eq!((blocked.away.len(), blocked.reason), (0, Some(Reason::SinkUnavailable)));
         let rejected = Fault::new("log in to c.d", Class::Terminal, Code::Unauthorized, "401");
         lacks.fault(&rejected, Reason::ProviderUnavailable);
         assert_eq!(

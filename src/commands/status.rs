@@ -8,7 +8,8 @@ use super::{
     select::Asked,
     session::Session,
     standing::State,
-    table::{Brief, Table, arranged, sums},
+    sums::{Brief, Served, sums},
+    table::{Table, arranged},
     watched,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     cli::{List, Output, Sort},
     clock::{Clock, Timestamp, spelled},
     engine::{report::Outcome, stored_status, watched_row::WatchedRow},
-    ledger::{Ledger, LedgerError, Stored},
+    ledger::{Ledger, LedgerError, Stored, sqlite},
     rotation::{
         policy::Policy,
         record::Record,
@@ -94,7 +95,7 @@ impl Session<'_> {
                 redrawn(&text, self.screen.height, now)
             } else {
                 match &before {
-                    None => self.sums(&seen, now) + &troubles(&seen, now),
+                    None => self.sums(&seen, now).await + &troubles(&seen, now),
                     Some(before) => changes(before, &seen, now),
                 }
             };
@@ -182,8 +183,23 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn sums(&self, seen: &Seen, now: Timestamp) -> String {
-        sums(&seen.briefs, now, &self.screen, self.unanswered)
+    async fn sums(&self, seen: &Seen, now: Timestamp) -> String {
+        sums(&seen.briefs, now, &self.screen, &self.served().await)
+    }
+
+    /// What is known of the daemon that serves this ledger.
+    async fn served(&self) -> Served {
+        // One that answers runs.
+        if self.caller.is_some() {
+            return Served::Unasked;
+        }
+        let file = self.config.state.file().map(ToOwned::to_owned);
+        let look = tokio::task::spawn_blocking(move || sqlite::killed(&file?));
+        match look.await.ok().flatten() {
+            Some(daemon) => Served::Killed(daemon),
+            None if self.unanswered => Served::Unanswered,
+            None => Served::Unasked,
+        }
     }
 
     async fn shown(
@@ -194,7 +210,7 @@ impl Session<'_> {
         list: List,
         now: Timestamp,
     ) -> Result<String, Failure> {
-        let sums = self.sums(seen, now);
+        let sums = self.sums(seen, now).await;
         let height = self.screen.height.filter(|_| self.screen.terminal && !list.all);
         let mut text = match height {
             // They are all that was asked for.

@@ -10,13 +10,12 @@ use super::{
     words::{due, is_past, short, since},
 };
 use crate::{
-    clock::{ProviderTime, Timestamp},
+    clock::Timestamp,
     engine::{
         row::Row,
         stored_status::{UnmanagedRow, unmanaged_of},
     },
-    rotation::{record::Record, view},
-    token::ConnectionName,
+    rotation::{record::Record, view, why::Reason},
 };
 
 const HEAD: [&str; 8] =
@@ -57,25 +56,6 @@ impl Line {
     fn height(&self) -> usize {
         1 + self.below.lines().count()
     }
-}
-
-/// What is kept of a row to sum up and to sort by.
-#[derive(Clone, Debug)]
-pub struct Brief {
-    /// Its label.
-    pub connection: ConnectionName,
-    /// How it stands.
-    pub state: State,
-    /// When its token stops working by itself.
-    pub expires_at: Option<ProviderTime>,
-    /// Since when it is gone, whatever its expiry says.
-    pub gone: Option<ProviderTime>,
-    /// When the next rotation starts.
-    pub next_at: Option<Timestamp>,
-    /// When it was last checked.
-    pub checked_at: Option<Timestamp>,
-    /// Whether checks have stopped.
-    pub neglected: bool,
 }
 
 impl Table {
@@ -239,49 +219,6 @@ impl Table {
     }
 }
 
-/// "40 connections: 2 need attention, 1 failing, 37 healthy; next rotation in 3h: initech-okta; checked 4m
-/// ago". `unanswered`: the ledger answers because no daemon did.
-pub(super) fn sums(rows: &[Brief], now: Timestamp, screen: &Screen, unanswered: bool) -> String {
-    if rows.is_empty() {
-        return "no connections\n".to_owned();
-    }
-    let counted = State::ALL.iter().filter_map(|state| {
-        let count = rows.iter().filter(|row| row.state == *state).count();
-        (count > 0).then(|| screen.paint(state.ink(), &state.counted(count)))
-    });
-    let counted: Vec<String> = counted.collect();
-    let what = if rows.len() == 1 { "connection" } else { "connections" };
-    let mut text = format!("{} {what}: {}", rows.len(), counted.join(", "));
-    let next = rows.iter().filter_map(|row| Some((row.next_at?, &row.connection))).min();
-    if let Some((at, name)) = next {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "; next rotation {}: {name}", due(at, now));
-    }
-    text.push_str(&checked(rows, now, unanswered));
-    text.push('\n');
-    text
-}
-
-/// How old what is said is, by the connection that was not checked for longest, and whether a daemon is there.
-fn checked(rows: &[Brief], now: Timestamp, unanswered: bool) -> String {
-    let neglected = rows.iter().any(|row| row.neglected);
-    let oldest = rows.iter().filter_map(|row| row.checked_at).min();
-    let last = oldest.map(|at| match short(since(at, now)).as_str() {
-        "0s" => "just now".to_owned(),
-        age => format!("{age} ago"),
-    });
-    match (last, unanswered) {
-        (None, false) => String::new(),
-        (None, true) => "; no daemon answered".to_owned(),
-        (Some(ago), _) if neglected => {
-            let silent = if unanswered { "no daemon answered, " } else { "" };
-            format!("; {silent}last check {ago}: probably neither a daemon nor a timer runs")
-        }
-        (Some(ago), true) => format!("; no daemon answered, last check {ago}"),
-        (Some(ago), false) => format!("; checked {ago}"),
-    }
-}
-
 pub(super) fn arranged<T>(items: Vec<T>, order: &[usize]) -> Vec<T> {
     let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
     order.iter().filter_map(|place| items.get_mut(*place)?.take()).collect()
@@ -335,7 +272,9 @@ fn note(row: &Row, state: State) -> String {
     // Of a healthy one it says what stands in the columns.
     let why = (!row.why.is_empty() && state != State::Healthy).then(|| row.why.clone());
     let warnings = row.warnings.iter().map(|warning| format!("warning: {warning}"));
-    let all: Vec<String> = why.into_iter().chain(warnings).collect();
+    let paused = row.reason == Some(Reason::Paused);
+    let resume = paused.then(|| format!("`scimitar resume {}` ends the pause", row.connection));
+    let all: Vec<String> = why.into_iter().chain(resume).chain(warnings).collect();
     all.join("; ")
 }
 
@@ -367,8 +306,9 @@ fn join<'c>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{engine::stored_status, rotation::fixture, rotation::fixture::now};
-    use chrono::TimeDelta;
+    use crate::{
+        engine::stored_status, rotation::fixture, rotation::fixture::now, token::ConnectionName,
+    };
 
     fn row(name: &str) -> (Row, Record) {
         let mut record = fixture::rotated();
@@ -446,24 +386,15 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_due_in_the_past() {
-        let brief = |name: &str, state, seconds| Brief {
-            connection: ConnectionName::try_new(name).unwrap(),
-            state,
-            expires_at: None,
-            gone: None,
-            next_at: Some(now() + TimeDelta::seconds(seconds)),
-            checked_at: None,
-            neglected: false,
-        };
-        let plain = Screen::default();
-        let late = [brief("a", State::Failing, -47), brief("b", State::Healthy, 7_200)];
-        let words = "2 connections: 1 failing, 1 healthy; next rotation overdue by 47s: a\n";
-        assert_eq!(sums(&late, now(), &plain, false), words);
-        let one = [brief("b", State::Attention, 10_800)];
-        let words = "1 connection: 1 needs attention; next rotation in 3h: b\n";
-        assert_eq!(sums(&one, now(), &plain, false), words);
-        assert_eq!(sums(&[], now(), &plain, false), "no connections\n");
+    fn a_pause_is_ended_by_a_command() {
+        let (mut row, record) = row("b");
+        let mut table = Table::at(now(), Screen::default());
+        table.add(&row, Some(&record), State::Paused);
+        assert!(!table.text().contains("resume"), "a freeze is not: {}", table.text());
+        row.reason = Some(Reason::Paused);
+        let mut table = Table::at(now(), Screen::default());
+        table.add(&row, Some(&record), State::Paused);
+        assert!(table.text().contains("; `scimitar resume b` ends the pause"), "{}", table.text());
     }
 
     #[test]

@@ -144,11 +144,22 @@ pub type Way = (String, &'static str);
 pub fn ways_out(row: &Row) -> Vec<Way> {
     let ways = remedies(row, row.reason);
     if ways.is_empty() {
+        let confirms = quoted(&row.why).filter(|_| row.reason == Some(Reason::PlaceChanged));
+        if let Some(command) = confirms {
+            return vec![(command.to_owned(), "if readers now take the token from the new place")];
+        }
         let name = &row.connection;
         let what = "why it waits, what ends the wait, and until when";
         return vec![(format!("scimitar explain {name}"), what)];
     }
     ways
+}
+
+/// The one command of ours that a sentence names.
+fn quoted(words: &str) -> Option<&str> {
+    let mut commands =
+        words.split('`').skip(1).step_by(2).filter(|quoted| quoted.starts_with("scimitar "));
+    commands.next().filter(|_| commands.next().is_none())
 }
 
 /// The commands that end what the word says, where there are any.
@@ -205,7 +216,7 @@ fn retries(row: &Row) -> Vec<Way> {
         (true, false) => vec![check("test every log-in and permission")],
         (false, true) => vec![again],
         (false, false) => {
-            vec![check("ask every service now; what failed is retried automatically")]
+            vec![check("find what is down; once it is up again, Scimitar continues automatically")]
         }
     }
 }

@@ -22,7 +22,6 @@ use crate::{
         status::ConnectionStatus,
         why::Reason,
     },
-    token::ConnectionName,
 };
 
 fn rows(rows: &[Row]) -> String {
@@ -164,7 +163,7 @@ fn an_explanation_tells_the_whole_story() {
             "The next check is at 2026-11-22 04:00:59 UTC (in 59 s).",
             "The current token tok_new was created at 2026-11-22 04:00 UTC (just now), expires at \
              2026-12-22 04:00 UTC (in 30 days), and was last used 5 min ago.",
-            "All sinks have held it for 1s (since 2026-11-22 03:59:59 UTC).",
+            "It was delivered to every sink at 2026-11-22 03:59:59 UTC (1 s ago).",
             "The previous token tok_old is superseded and still valid; last used 5 min ago. Its overlap \
              ended at 2026-11-22 02:01 UTC (119 min ago); it will be revoked once this one has been unused \
              for 2 h, however long that takes (`revoke_at_latest` is not set).",
@@ -260,7 +259,7 @@ fn what_fails_is_said_first_with_one_next_time() {
             "initech-okta (con_0123456789abcdef at acme) is failing for 6m (since \
              2026-11-22 03:54 UTC).",
             "could not make a token for con_0123456789abcdef: acme.eu.auth0.com answered 503.",
-            "What to do: `scimitar check --online` (ask every service now; what failed is retried automatically).",
+            "What to do: `scimitar check --online` (find what is down; once it is up again, Scimitar continues automatically).",
             "The next try is at 2026-11-22 04:04 UTC (in 4 min).",
         ]
     );
@@ -310,6 +309,13 @@ fn a_command_that_is_refused_is_not_its_own_way_out() {
     assert_eq!(ways(&row), ["scimitar rotate initech-okta"]);
     row.mode = Some("observe");
     assert_eq!(ways(&row), ["scimitar explain initech-okta"]);
+    // What has to be confirmed is named by its cause; of other causes nothing is picked out.
+    let confirm = "scimitar adopt initech-okta --place x";
+    row.why = format!("it is now elsewhere: restore it, or confirm with `{confirm}`");
+    row.reason = Some(Reason::PlaceChanged);
+    assert_eq!(ways(&row), [confirm]);
+    row.reason = Some(Reason::Overlap);
+    assert_eq!(ways(&row), ["scimitar explain initech-okta"]);
 }
 
 #[test]
@@ -319,7 +325,7 @@ fn whoever_fixed_it_does_not_wait_for_the_next_try() {
     for code in [Code::Unreachable, Code::Invalid, Code::Io, Code::Unavailable] {
         let copied = |class| copied(Some((class, code)));
         assert_eq!(copied(Class::Terminal), std::slice::from_ref(&again), "{code:?}");
-        let online = "ask every service now; what failed is retried automatically";
+        let online = "find what is down; once it is up again, Scimitar continues automatically";
         let online = ("scimitar check --online".to_owned(), online);
         assert_eq!(copied(Class::Transient), [online], "its pause is kept: {code:?}");
     }
@@ -437,33 +443,4 @@ fn errors_are_listed_with_their_places_before_the_sum() {
          \x20 help: did you mean `overlap`?\n\
          error: 1 error in scimitar.toml; nothing was changed\n"
     );
-}
-
-#[test]
-fn the_sums_say_how_old_they_are() {
-    let brief = |name: &str, minutes: Option<i64>, neglected| table::Brief {
-        connection: ConnectionName::try_new(name).unwrap(),
-        state: if neglected { State::Attention } else { State::Healthy },
-        expires_at: None,
-        gone: None,
-        next_at: None,
-        checked_at: minutes.map(|minutes| now() - TimeDelta::minutes(minutes)),
-        neglected,
-    };
-    let said = |briefs: &[table::Brief], unanswered| {
-        let sums = table::sums(briefs, now(), &Screen::default(), unanswered);
-        sums.split_once(": ").unwrap().1.trim_end().to_owned()
-    };
-    let fresh = [brief("a", Some(1), false), brief("b", Some(4), false)];
-    assert_eq!(said(&fresh, false), "2 healthy; checked 4m ago", "the oldest of them");
-    assert_eq!(said(&fresh, true), "2 healthy; no daemon answered, last check 4m ago");
-    assert_eq!(said(&[brief("a", Some(0), false)], false), "1 healthy; checked just now");
-    let never = [brief("a", None, false)];
-    assert_eq!(said(&never, false), "1 healthy");
-    assert_eq!(said(&never, true), "1 healthy; no daemon answered");
-    let old = [brief("a", Some(180), true)];
-    let words = "1 needs attention; last check 3h ago: probably neither a daemon nor a timer runs";
-    assert_eq!(said(&old, false), words);
-    let words = "1 needs attention; no daemon answered, last check 3h ago: probably neither a daemon nor a timer runs";
-    assert_eq!(said(&old, true), words);
 }

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     provider::kind::Lives,
     rotation::{
+        due::FLOOR,
         policy::{Capabilities, Lead, Mode, ScopePolicy, Verify},
         print,
     },
@@ -35,6 +36,7 @@ pub(super) fn contradictions(terms: &GivenTerms<'_>, findings: &Findings) {
         outlasts(terms, &wait, findings);
         latest_is_before_overlap(terms, findings);
     }
+    comes_too_often(terms, findings);
     without_effect(terms, findings);
     life_is_recommended(terms, findings);
 }
@@ -338,6 +340,30 @@ fn outlasts(terms: &GivenTerms<'_>, wait: &Wait<'_>, findings: &Findings) {
             format!("set {key} to at most {}, or rotate less often", in_words(shortest)),
         );
     }
+}
+
+/// A policy by which a token is due again before the next one may be created.
+fn comes_too_often(terms: &GivenTerms<'_>, findings: &Findings) {
+    let floor = FLOOR.to_std().unwrap_or_default();
+    let Some(shortest) = terms.shortest_between_rotations().filter(|time| *time < floor) else {
+        return;
+    };
+    let places = [
+        terms.lead.as_ref().and_then(at),
+        terms.lifetime.as_ref().and_then(at),
+        terms.max_age.as_ref().and_then(at),
+        terms.schedule.as_ref().and_then(at),
+    ];
+    findings.warning(
+        terms.place(&places),
+        format!(
+            "a token is due {} after it was created, and a connection gets at most one new token in {}: \
+             rotations will be late",
+            in_words(shortest),
+            in_words(floor)
+        ),
+        format!("let at least {} pass between two rotations", in_words(floor)),
+    );
 }
 
 fn latest_is_before_overlap(terms: &GivenTerms<'_>, findings: &Findings) {

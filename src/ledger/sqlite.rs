@@ -18,6 +18,7 @@ mod open;
 mod read_only;
 mod rows;
 mod schema;
+mod serving;
 mod watched;
 mod writer;
 
@@ -32,10 +33,13 @@ use std::{
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-pub use self::host::{LeaseClock, can_hold_a_ledger};
 use self::{
     failure::Failure,
     writer::{Asked, Call, Hold, Needs, unfinished},
+};
+pub use self::{
+    host::{LeaseClock, can_hold_a_ledger},
+    serving::{Daemon, Serving, forget_killed, killed},
 };
 use super::{
     Claim, Claimed, Durability, Entry, Ledger, LedgerError, Losses, Stored, Then, Writing,

@@ -39,7 +39,9 @@ use crate::{
         socket::Socket,
         wire::{BadRequest, Event, LONGEST_REQUEST, PROTOCOL, Request, Word, line_of, next_line},
     },
+    engine::live::Live,
     telemetry::audit::{Audit, actor::Who, entry::Entry},
+    words::{short, since},
 };
 
 /// So many commands at once; a script in a loop must not take all that the daemon has.
@@ -83,6 +85,7 @@ pub(in crate::commands) struct Site {
     pub(in crate::commands) clock: Arc<AgreedClock>,
     pub(in crate::commands) audit: Arc<dyn Audit>,
     pub(in crate::commands) in_force: watch::Receiver<Arc<InForce>>,
+    pub(in crate::commands) live: Arc<Live>,
     pub(in crate::commands) stop: CancellationToken,
 }
 
@@ -415,7 +418,16 @@ impl Job {
         let (config, env) = (&in_force.config, &self.site.env);
         let command = &self.invocation.command;
         let needs_app = check::secrets_for(command) == Secrets::Needed;
-        let app = match check::ledger_for(command).filter(|_| needs_app) {
+        let usage = check::ledger_for(command);
+        if usage.is_some() {
+            // A file that was removed or replaced is not the daemon's: from another one the command would
+            // say that nothing was ever checked, and might begin it.
+            let own = in_force.app.engine.ledger.keys(None, 1);
+            if let Some(read) = self.stop.token.run_until_cancelled(own).await {
+                read?;
+            }
+        }
+        let app = match usage.filter(|_| needs_app) {
             None => None,
             Some(usage) => {
                 // A ledger that hangs holds up no signal.
@@ -447,13 +459,15 @@ impl Job {
 /// What to say where the file is not what is in force any more.
 async fn differs(site: &Site, config: &Config) -> Option<String> {
     let (path, env, known) = (site.path.clone(), Arc::clone(&site.env), config.sha256.clone());
+    let rejected = site.live.configuration().rejected;
+    let ago = rejected.map(|(at, why)| (short(since(at, site.clock.now())), why));
     let looked = move || {
         let same = config::digest(&path).is_some_and(|digest| digest == known);
         let errors = (!same).then(|| config::load_for(&path, &*env, Secrets::Unneeded).err());
         let (path, reload) =
             (path.display(), "reload the daemon (`systemctl reload scimitar`, or SIGHUP)");
-        Some(match errors? {
-            Some(problems) => {
+        Some(match (errors?, ago) {
+            (Some(problems), _) => {
                 let errors = match problems.iter().len() {
                     1 => "1 error".to_owned(),
                     count => format!("{count} errors"),
@@ -462,7 +476,10 @@ async fn differs(site: &Site, config: &Config) -> Option<String> {
                     "{path} has {errors} (run `scimitar check`); the daemon still uses the previous configuration"
                 )
             }
-            None => format!(
+            (None, Some((ago, why))) => format!(
+                "{path} was rejected at the reload {ago} ago ({why}); the daemon still uses the previous configuration: fix that, then {reload}"
+            ),
+            (None, None) => format!(
                 "{path} was changed since the daemon read it; this answer uses the previous configuration: {reload} to use the changed one"
             ),
         })

@@ -30,9 +30,7 @@ pub(super) struct Holder {
 impl Holders {
     /// The folder beside a database, made when it is missing, for the owner of `like`.
     pub(super) fn beside(database: &Path, like: &Path) -> io::Result<Self> {
-        let mut name = OsString::from(database);
-        name.push(".holders");
-        let folder = PathBuf::from(name);
+        let folder = folder_beside(database);
         match DirBuilder::new().mode(0o700).create(&folder) {
             Ok(()) => hand_over(&folder, like)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -124,6 +122,13 @@ impl Drop for Holder {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Where the files of a database's holders are.
+pub(super) fn folder_beside(database: &Path) -> PathBuf {
+    let mut name = OsString::from(database);
+    name.push(".holders");
+    PathBuf::from(name)
 }
 
 /// Gives what the superuser makes to the owner of the database or its folder, so that a one-shot

@@ -1,12 +1,14 @@
 //! This ledger as one that is moved: its rows, its seal.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{fs, path::Path};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, named_params};
 use serde_json::value::RawValue;
 
-use super::{SqliteLedger, failure::Failure, marks, rows, schema, writer::Hold};
+use super::{
+    SqliteLedger, failure::Failure, holders::folder_beside, marks, rows, schema, writer::Hold,
+};
 use crate::{
     ledger::{
         Durability, LedgerError,
@@ -127,9 +129,7 @@ fn seal(connection: &Connection, to: &str, path: &Path, hold: &Hold<'_>) -> Resu
 fn is_open_elsewhere(path: &Path, hold: &Hold<'_>) -> Result<bool, Failure> {
     let failed =
         |error| Failure::io("look for other processes in the folder of lock files", &error);
-    let mut folder = OsString::from(path);
-    folder.push(".holders");
-    for entry in fs::read_dir(folder).map_err(failed)? {
+    for entry in fs::read_dir(folder_beside(path)).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         let Some(id) = name.to_str().filter(|name| *name != hold.holder) else { continue };
         // Whatever else lies there is nobody's.

@@ -343,6 +343,19 @@ fn what_has_no_effect_is_a_warning() {
 }
 
 #[test]
+fn rotations_that_come_too_fast_are_a_warning() {
+    accepted(
+        &connection("max_age = \"10m\"\noverlap = \"5m\"\n"),
+        &[
+            "scimitar.toml:14:11: a token is due 10m after it was created, and a connection gets at \
+           most one new token in 15m: rotations will be late | let at least 15m pass between two \
+           rotations",
+        ],
+    );
+    accepted(&connection("max_age = \"15m\"\noverlap = \"5m\"\n"), &[]);
+}
+
+#[test]
 fn a_mistake_in_the_defaults_is_reported_once() {
     let text = format!(
         "{HEAD}[defaults]\noverlap = «\"1 day\"\n{CONNECTION}{}",

@@ -7,6 +7,8 @@ mod alone;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod gone;
+#[cfg(test)]
 mod peers;
 #[cfg(test)]
 mod trouble;
