@@ -124,9 +124,10 @@ async fn serving(session: &Session<'_>) -> Option<Serving> {
     }
     begun
         .inspect_err(|error| {
-            let words = match error.kind() {
-                ErrorKind::WouldBlock => "another daemon serves this ledger".to_owned(),
-                _ => system_words(error),
+            let words = if error.kind() == ErrorKind::WouldBlock {
+                "another daemon serves this ledger".to_owned()
+            } else {
+                system_words(error)
             };
             tracing::warn!(
                 error = words,

@@ -231,7 +231,7 @@ impl Reloader {
         check::warn(&self.path, &config, &self.voice);
         if config.state != self.config.state {
             let message =
-                "[state] url names another ledger; restart the daemon to change it".to_owned();
+                "[state] url names another ledger: change it back, or move the ledger (`scimitar state copy FROM TO`) and restart the daemon".to_owned();
             return Err(Failure::new(FailureClass::Configuration, message));
         }
         known::settle(&mut config, Use::Look, &self.env).await;

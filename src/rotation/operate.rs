@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    decide::Situation,
+    decide::{Situation, kept},
     event::{Event, PlaceEvent, ProbeUserEvent, TakenOver},
     observe::{Held, OtherKey},
     policy::Verify,
@@ -182,10 +182,10 @@ pub fn retire(s: &Situation<'_>, id: &TokenId) -> Result<Done, NotDone> {
     }
     let retire = s.policy.terms.retire.clone();
     let overlap = spelled(retire.overlap);
-    let used = if retire.after_use { ", a client has used the current token" } else { "" };
+    let used = if retire.after_use { " and a client has used the current token" } else { "" };
     let idle = retire
         .when_idle
-        .map(|idle| format!(", it has been unused for {}", spelled(idle)))
+        .map(|idle| format!(" and it has been unused for {}", spelled(idle)))
         .unwrap_or_default();
     let latest = retire
         .at_latest
@@ -430,6 +430,11 @@ pub fn revoke(s: &Situation<'_>, id: &TokenId, force: bool) -> Result<Done, NotD
         retire: s.policy.terms.retire.clone(),
         at: s.provider_shown(),
     };
+    // What is kept now is not revoked later on the same word: by then clients may still use it.
+    let asked = s.record.clone().apply(retired.clone());
+    if let Some(words) = asked.ok().and_then(|record| kept(s, &record, id)) {
+        return Err(NotDone::Refused(words));
+    }
     Ok((vec![retired], format!("an operator asked to revoke {id}")))
 }
 

@@ -240,9 +240,11 @@ pub fn not_used_since(
     retiring: &Retiring,
     now: ProviderTime,
 ) -> Option<ProviderTime> {
-    record.current.as_ref().filter(|current| current.first_use.is_none())?;
+    let current = record.current.as_ref().filter(|current| current.first_use.is_none())?;
     let waits = retiring.cause == Cause::Superseded && retiring.retire.after_use;
-    let since = retiring.superseded_at.filter(|_| waits)?;
+    let since = retiring.superseded_at.filter(|_| waits && gone_since(record).is_none())?;
+    // Another one may have been delivered since that one was superseded.
+    let since = current.delivered_at.map_or(since, |delivered| since.max(delivered));
     let overlap = TimeDelta::from_std(retiring.retire.overlap).unwrap_or(NOT_USED_AFTER * 10);
     (now - since >= NOT_USED_AFTER.min(overlap / 10)).then_some(since)
 }

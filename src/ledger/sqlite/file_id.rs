@@ -25,7 +25,7 @@ impl FileId {
         }
         Err(Failure::Unavailable(
             "the file was removed or replaced while it was in use, so nothing was read or \
-             written: restore it, or restart Scimitar to use the new one"
+             written: move the same file back, or restart Scimitar to use the one that is there"
                 .to_owned(),
         ))
     }

@@ -78,7 +78,7 @@ fn a_rejected_reload_is_told_of_until_it_is_mended() {
     daemon.err.until_text("reload rejected");
     let said = explained();
     assert!(said.contains("scimitar.toml was rejected at the reload "), "{said}");
-    assert!(said.contains("ago ([state] url names another ledger; restart the daemon"), "{said}");
+    assert!(said.contains("ago ([state] url names another ledger: change it back, or"), "{said}");
     configure(&world, "");
     assert_eq!(explained(), "", "the file is the one in force again");
     daemon.signal("TERM");

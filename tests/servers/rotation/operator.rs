@@ -287,6 +287,8 @@ fn what_may_be_the_only_token_that_works_goes_by_force_alone() {
     let row = world.run(&revoke).exits(3).row();
     assert!(row["why"].as_str().unwrap().contains(&force), "{row}");
     assert_eq!((world.deletes(), world.listed().contains(&previous)), (0, true), "{row}");
+    let explained = world.call(&["explain", "initech-okta"]).run().exits(0).stdout;
+    assert!(!explained.contains("requested by an operator"), "nothing is left of it: {explained}");
     world.run(&[&revoke[..], &["--force"]].concat()).exits(0);
     assert!(!world.listed().contains(&previous), "it is what was asked for");
 }
