@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    decide::{Situation, kept},
+    decide::{Situation, irreplaceable},
     event::{Event, PlaceEvent, ProbeUserEvent, TakenOver},
     observe::{Held, OtherKey},
     policy::Verify,
@@ -430,9 +430,10 @@ pub fn revoke(s: &Situation<'_>, id: &TokenId, force: bool) -> Result<Done, NotD
         retire: s.policy.terms.retire.clone(),
         at: s.provider_shown(),
     };
-    // What is kept now is not revoked later on the same word: by then clients may still use it.
+    // The last one that works is not revoked on the same word once another is there: its clients may not
+    // have that yet.
     let asked = s.record.clone().apply(retired.clone());
-    if let Some(words) = asked.ok().and_then(|record| kept(s, &record, id)) {
+    if let Some(words) = asked.ok().and_then(|record| irreplaceable(s, &record, id)) {
         return Err(NotDone::Refused(words));
     }
     Ok((vec![retired], format!("an operator asked to revoke {id}")))

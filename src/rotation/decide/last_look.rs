@@ -66,15 +66,15 @@ pub(super) fn pass(s: &Situation<'_>, retiring: &Retiring) -> Result<Timestamp, 
     Ok(s.observed.fresh_until(list, s.now))
 }
 
-/// Why a token is kept that an operator wants to be revoked, by a record that has that wish; `None`: it may
-/// go, or that is not known because somebody could not be asked.
+/// Why a token is kept that an operator wants to be revoked, by a record that has that wish, where no token is
+/// known that works in its place: it would go as soon as one is delivered. Any other wait ends for itself.
 #[must_use]
-pub fn kept(s: &Situation<'_>, record: &Record, id: &TokenId) -> Option<String> {
+pub fn irreplaceable(s: &Situation<'_>, record: &Record, id: &TokenId) -> Option<String> {
     let list = s.observed.list.as_ref()?.as_ref().ok()?;
     let retiring = record.retiring.iter().find(|retiring| retiring.token.id == *id)?;
     let s = &Situation { record, ..*s };
     let blocked = may_go(s, retiring, list).err()?;
-    (blocked.reason != Reason::SinkUnavailable).then_some(blocked.words)
+    (blocked.reason == Reason::Evidence).then_some(blocked.words)
 }
 
 fn may_go(s: &Situation<'_>, retiring: &Retiring, list: &SeenList) -> Result<(), Blocked> {

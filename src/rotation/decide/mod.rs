@@ -99,7 +99,7 @@ use chrono::TimeDelta;
 
 pub(super) use acts::{WRITING, longest};
 pub use configuring::is_worth_asking;
-pub use last_look::kept;
+pub use last_look::irreplaceable;
 pub use patience::is_hopeless;
 pub use resting::rested;
 pub(super) use retire::first_use;
