@@ -186,7 +186,7 @@ fn a_bad_file_changes_nothing_and_is_named() {
     let elsewhere = text.replacen("ledger.db", "another.db", 1);
     fs::write(world.path("scimitar.toml"), elsewhere).unwrap();
     daemon.signal("HUP");
-    daemon.err.until_text("restart the daemon to change it");
+    daemon.err.until_text("names another ledger: change it back, or move the ledger");
     assert!(!world.path("another.db").exists());
     // It still does its work: the file is healed from nothing but what it knows.
     fs::write(world.path("scimitar.toml"), &text).unwrap();
