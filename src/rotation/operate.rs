@@ -432,8 +432,10 @@ pub fn revoke(s: &Situation<'_>, id: &TokenId, force: bool) -> Result<Done, NotD
     };
     // The last one that works is not revoked on the same word once another is there: its clients may not
     // have that yet.
-    let asked = s.record.clone().apply(retired.clone());
-    if let Some(words) = asked.ok().and_then(|record| irreplaceable(s, &record, id)) {
+    if !force
+        && let Ok(asked) = s.record.clone().apply(retired.clone())
+        && let Some(words) = irreplaceable(s, &asked, id)
+    {
         return Err(NotDone::Refused(words));
     }
     Ok((vec![retired], format!("an operator asked to revoke {id}")))

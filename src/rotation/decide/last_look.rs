@@ -10,7 +10,7 @@ use crate::{
     error::Fault,
     rotation::{
         observe::{Held, SeenList, is_dead},
-        record::{Cause, Record, Retiring, SinkState},
+        record::{Cause, Current, Record, Retiring, SinkState},
         view,
         why::Reason,
     },
@@ -72,9 +72,8 @@ pub(super) fn pass(s: &Situation<'_>, retiring: &Retiring) -> Result<Timestamp, 
 pub fn irreplaceable(s: &Situation<'_>, record: &Record, id: &TokenId) -> Option<String> {
     let list = s.observed.list.as_ref()?.as_ref().ok()?;
     let retiring = record.retiring.iter().find(|retiring| retiring.token.id == *id)?;
-    let s = &Situation { record, ..*s };
-    let blocked = may_go(s, retiring, list).err()?;
-    (blocked.reason == Reason::Evidence).then_some(blocked.words)
+    // Whatever else keeps it now: places that cannot be read have no part in this.
+    replacement(&Situation { record, ..*s }, retiring, list).err().map(|blocked| blocked.words)
 }
 
 fn may_go(s: &Situation<'_>, retiring: &Retiring, list: &SeenList) -> Result<(), Blocked> {
@@ -87,16 +86,44 @@ fn may_go(s: &Situation<'_>, retiring: &Retiring, list: &SeenList) -> Result<(),
     for sink in s.record.sinks.values() {
         not_held(s, retiring, sink)?;
     }
+    let Some(current) = replacement(s, retiring, list)? else { return Ok(()) };
+    if let Some(sink) = s.record.places().find(|sink| {
+        let astray = !sink.readable && !sink.was_given(&current.token.id);
+        sink.holds.as_ref() != Some(&current.token.id) || astray
+    }) {
+        return Err(blocked(
+            Reason::Drift,
+            format!(
+                "{id} is kept: {} does not hold its replacement {}{}",
+                sink.place.location,
+                current.token.id,
+                way_out(s, retiring)
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The token that works in the place of this one; `None`: it needs none.
+fn replacement<'r>(
+    s: &Situation<'r>,
+    retiring: &Retiring,
+    list: &SeenList,
+) -> Result<Option<&'r Current>, Blocked> {
+    let id = &retiring.token.id;
     let unused = retiring.cause.is_orphan() || retiring.cause == Cause::Dead;
     // What was never ours supersedes nothing and is superseded by nothing: an operator said so.
     let strange = retiring.cause == Cause::Asked && retiring.superseded_at.is_none();
     if unused || strange || s.record.condemned.contains(id) {
-        return Ok(());
+        return Ok(None);
     }
     let Some(current) = &s.record.current else {
         return Err(blocked(
             Reason::Drift,
-            format!("{id} is kept: there is no known current token that replaces it"),
+            format!(
+                "{id} is kept: there is no known current token that replaces it{}",
+                way_out(s, retiring)
+            ),
         ));
     };
     let listed = list.get(&current.token.id);
@@ -113,21 +140,7 @@ fn may_go(s: &Situation<'_>, retiring: &Retiring, list: &SeenList) -> Result<(),
             ),
         ));
     }
-    if let Some(sink) = s.record.places().find(|sink| {
-        let astray = !sink.readable && !sink.was_given(&current.token.id);
-        sink.holds.as_ref() != Some(&current.token.id) || astray
-    }) {
-        return Err(blocked(
-            Reason::Drift,
-            format!(
-                "{id} is kept: {} does not hold its replacement {}{}",
-                sink.place.location,
-                current.token.id,
-                way_out(s, retiring)
-            ),
-        ));
-    }
-    Ok(())
+    Ok(Some(current))
 }
 
 /// What an operator who asked for it can still do.

@@ -59,7 +59,8 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
             return Verdict::Ready(format!("{id} was deleted before and is listed again"));
         }
         Cause::Asked | Cause::Forced => {
-            return Verdict::Ready(format!("an operator asked to revoke {id}"));
+            return asked_before_delivery(s, retiring)
+                .unwrap_or_else(|| Verdict::Ready(format!("an operator asked to revoke {id}")));
         }
         Cause::Superseded | Cause::Unmanaged => {}
     }
@@ -124,6 +125,28 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
             until: [latest, at].into_iter().flatten().min().map(|at| at + GRAIN),
         },
     }
+}
+
+/// Who asked for it did not know of the token that replaces it now: what was current then is gone, and clients
+/// went on with this one meanwhile.
+fn asked_before_delivery(s: &Situation<'_>, retiring: &Retiring) -> Option<Verdict> {
+    let id = &retiring.token.id;
+    if retiring.cause == Cause::Forced || s.record.condemned.contains(id) {
+        return None;
+    }
+    let (asked, current) = (retiring.superseded_at?, s.record.current.as_ref()?);
+    let delivered = current.delivered_at.filter(|delivered| *delivered > asked)?;
+    let ends = after(delivered, retiring.retire.overlap);
+    (s.provider_now() < ends).then(|| Verdict::Wait {
+        reason: Reason::Overlap,
+        words: format!(
+            "{id} is kept until {}: an operator asked to revoke it before {} was delivered, which clients may not have yet; `scimitar revoke {} --token-id {id}` revokes it now",
+            date(ends),
+            current.token.id,
+            s.record.name
+        ),
+        until: Some(ends + GRAIN),
+    })
 }
 
 /// An older token before the end of its overlap, or of its own life.

@@ -109,8 +109,9 @@ impl Record {
         let was = before.as_ref().map(|retiring| (retiring.cause, retiring.superseded_at));
         let superseded_at = match (cause, was) {
             (Cause::Unmanaged, _) => Some(now),
-            (Cause::Asked, Some((Cause::Superseded, since))) => since.or(Some(now)),
-            (Cause::Asked, Some((Cause::Asked, since))) => since,
+            // From now on it counts when that was asked.
+            (Cause::Asked, Some((Cause::Superseded, _))) => Some(now),
+            (Cause::Asked, Some((Cause::Asked, since))) => since.map(|_| now),
             (_, _) => None,
         };
         // Our own probe is no use of it, and what has to be shown stays so.

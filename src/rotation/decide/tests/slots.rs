@@ -128,6 +128,52 @@ fn revoking_a_previous_token_waits_until_all_have_the_newer_one() {
 }
 
 #[test]
+fn what_may_be_the_last_one_leaves_no_wish_behind() {
+    // Whatever else is away at that moment.
+    for is_away in [false, true] {
+        let mut world = World::settled(&["a", "b"]);
+        world.request = RotationRequest::Rotate { since: world.now };
+        world.run();
+        world.request = RotationRequest::Due;
+        world.tokens.retain(|token| token.id != id("new-2"));
+        world.pass_time(TimeDelta::minutes(1));
+        if is_away {
+            world.unreadable.insert(place("b"));
+        }
+        let refused = operator_revokes(&mut world, &id("new-1"), false).unwrap_err();
+        assert!(refused.contains("may be the only token that works"), "{refused}");
+        assert!(refused.contains("--token-id new-1 --force`"), "{refused}");
+        let left = world.record.retiring.iter().find(|left| left.token.id == id("new-1")).unwrap();
+        assert_eq!(left.cause, Cause::Superseded, "it keeps its overlap: {:?}", world.log);
+        operator_revokes(&mut world, &id("new-1"), true).unwrap();
+    }
+}
+
+#[test]
+fn a_wish_from_before_the_current_token_leaves_it_its_overlap() {
+    let mut world = World::settled(&["a", "b"]);
+    world.request = RotationRequest::Rotate { since: world.now };
+    world.run();
+    world.request = RotationRequest::Due;
+    world.unreadable.insert(place("b"));
+    operator_revokes(&mut world, &id("new-1"), false).unwrap();
+    world.run();
+    assert!(world.is_listed("new-1"), "b cannot be read: {:?}", world.log);
+    // What replaced it is deleted, and its clients have the older one alone.
+    world.tokens.retain(|token| token.id != id("new-2"));
+    world.unreadable.clear();
+    world.live(TimeDelta::hours(1));
+    assert_eq!(world.holds("b"), Some("new-3".to_owned()), "{:?}", world.log);
+    assert!(world.is_listed("new-1"), "its clients may not have that yet: {:?}", world.log);
+    let mut said_again = world.clone();
+    operator_revokes(&mut said_again, &id("new-1"), false).unwrap();
+    said_again.run();
+    assert!(!said_again.is_listed("new-1"), "now that is known: {:?}", said_again.log);
+    world.live(TimeDelta::days(3));
+    assert!(!world.is_listed("new-1"), "{:?}", world.log);
+}
+
+#[test]
 fn only_force_revokes_what_sinks_hold_which_is_replaced_at_once() {
     let mut world = World::settled(&["a"]);
     let refused = operator_revokes(&mut world, &id("new-1"), false).unwrap_err();
