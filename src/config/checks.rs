@@ -362,7 +362,7 @@ fn comes_too_often(terms: &GivenTerms<'_>, findings: &Findings) {
             in_words(shortest),
             in_words(floor)
         ),
-        format!("make that at least {}: raise token_lifetime or max_age", in_words(floor)),
+        format!("make that at least {}, by token_lifetime, max_age or schedule", in_words(floor)),
     );
 }
 

@@ -327,7 +327,32 @@ pub fn sink_status(sink: &SinkState, wanted: Option<&TokenId>) -> SinkStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rotation::{fixture, record::Mark};
+    use crate::rotation::{
+        fixture,
+        record::{Cause, Mark},
+    };
+
+    #[test]
+    fn a_token_is_not_unused_since_before_it_was_delivered() {
+        let mut record = fixture::rotated();
+        let now = fixture::there();
+        let previous = record.retiring.first_mut().unwrap();
+        previous.retire.after_use = true;
+        previous.retire.overlap = Duration::from_secs(86_400);
+        previous.cause = Cause::Superseded;
+        previous.superseded_at = Some(now - TimeDelta::days(3));
+        let previous = previous.clone();
+        let since = |record: &Record| not_used_since(record, &previous, now);
+        let current = record.current.as_mut().unwrap();
+        current.first_use = None;
+        current.delivered_at = Some(now - TimeDelta::hours(30));
+        assert_eq!(since(&record), Some(now - TimeDelta::hours(30)));
+        record.current.as_mut().unwrap().delivered_at = Some(now - TimeDelta::seconds(16));
+        assert_eq!(since(&record), None, "another one took its place just now");
+        let mut gone = fixture::gone();
+        gone.current.as_mut().unwrap().first_use = None;
+        assert_eq!(since(&gone), None, "nobody can use it");
+    }
 
     #[test]
     fn our_own_probe_is_no_use_however_coarse_its_mark_is() {

@@ -477,7 +477,7 @@ async fn differs(site: &Site, config: &Config) -> Option<String> {
                 )
             }
             (None, Some((ago, why))) => format!(
-                "{path} was rejected at the reload {ago} ago ({why}); the daemon still uses the previous configuration"
+                "{path} was rejected at the reload {ago} ago ({why}); the daemon still uses the previous configuration. If that was corrected since, {reload}"
             ),
             (None, None) => format!(
                 "{path} was changed since the daemon read it; this answer uses the previous configuration: {reload} to use the changed one"

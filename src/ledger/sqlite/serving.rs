@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::holders::{self, hand_over};
+use super::holders::{Holders, folder_beside, hand_over};
 use crate::clock::Timestamp;
 
 /// No longer than this is what is read of such a file.
@@ -42,21 +42,35 @@ impl Serving {
     /// When the file cannot be made, or another daemon keeps it.
     pub fn begin(ledger: &Path, since: Timestamp) -> io::Result<Self> {
         let path = path_of(ledger);
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        let _guard = Holders::beside(&real(ledger), ledger)?.guard()?;
+        // Whoever looks shares the lock for a moment: that is no other daemon.
+        if let Ok(before) = File::open(&path) {
+            before.try_lock_shared().map_err(io::Error::from)?;
+        }
+        // Locked and whole before it has its name: nobody ever sees it otherwise.
+        let unnamed = path.with_file_name(".daemon");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unnamed)?;
         file.try_lock().map_err(io::Error::from)?;
-        hand_over(&path, ledger)?;
-        file.set_len(0)?;
+        hand_over(&unnamed, ledger)?;
         let daemon = Daemon { pid: std::process::id(), since };
         file.write_all(&serde_json::to_vec(&daemon).map_err(io::Error::from)?)?;
+        fs::rename(&unnamed, &path)?;
         Ok(Self { path, _file: file })
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        // Before the lock goes with the file. A leftover says that it was killed: that can be mended.
-        let _ = fs::remove_file(&self.path);
+        // A panic is no end on request.
+        if !std::thread::panicking() {
+            // Before the lock goes with the file. A leftover says that it was killed: the next one ends that.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -75,6 +89,11 @@ pub fn killed(ledger: &Path) -> Option<Daemon> {
 
 /// Forgets a daemon that was killed: something else does its work.
 pub fn forget_killed(ledger: &Path) {
+    let Ok(_guard) = Holders::beside(&real(ledger), ledger).and_then(|holders| holders.guard())
+    else {
+        return;
+    };
+    // No daemon begins meanwhile.
     if killed(ledger).is_some() {
         // One that cannot be removed is told of again.
         let _ = fs::remove_file(path_of(ledger));
@@ -82,8 +101,11 @@ pub fn forget_killed(ledger: &Path) {
 }
 
 fn path_of(ledger: &Path) -> PathBuf {
-    let real = fs::canonicalize(ledger);
-    holders::folder_beside(real.as_deref().unwrap_or(ledger)).join("daemon")
+    folder_beside(&real(ledger)).join("daemon")
+}
+
+fn real(ledger: &Path) -> PathBuf {
+    fs::canonicalize(ledger).unwrap_or_else(|_| ledger.to_owned())
 }
 
 #[cfg(test)]
@@ -96,7 +118,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ledger = folder.path().join("ledger.db");
         fs::write(&ledger, "").unwrap();
-        holders::Holders::beside(&ledger, &ledger).unwrap();
         let since = parse_timestamp("2026-11-22T04:00:00Z").unwrap();
         assert_eq!(killed(&ledger), None, "none ever served");
         let serving = Serving::begin(&ledger, since).unwrap();
@@ -111,6 +132,9 @@ mod tests {
         let linked = folder.path().join("link.db");
         std::os::unix::fs::symlink(&ledger, &linked).unwrap();
         assert_eq!(killed(&linked).map(|daemon| daemon.pid), Some(4711));
+        // One that looks at this moment is taken for no daemon.
+        let looks = File::open(path_of(&ledger)).unwrap();
+        looks.lock_shared().unwrap();
         let serving = Serving::begin(&ledger, since).unwrap();
         assert_eq!(killed(&ledger), None, "another one serves");
         drop(serving);

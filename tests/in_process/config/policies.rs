@@ -348,8 +348,8 @@ fn rotations_that_come_too_fast_are_a_warning() {
         &connection("max_age = \"10m\"\noverlap = \"5m\"\n"),
         &[
             "scimitar.toml:14:11: a token is due 10m after it was created, and a connection gets at \
-           most one new token in 15m: rotations will be late | make that at least 15m: raise token_lifetime \
-           or max_age",
+           most one new token in 15m: rotations will be late | make that at least 15m, by token_lifetime, \
+           max_age or schedule",
         ],
     );
     accepted(&connection("max_age = \"15m\"\noverlap = \"5m\"\n"), &[]);
