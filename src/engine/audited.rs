@@ -9,6 +9,7 @@ use crate::{
     rotation::{
         changed::{Changed, changed},
         event::Event,
+        record::Record,
     },
     telemetry::audit::entry::{Entry, Outcome, about, step},
     token::TokenId,
@@ -30,14 +31,28 @@ impl Lease<'_> {
         self.store_of(event, words, true)
     }
 
+    /// Takes note of what changes the record, or is the first of it.
+    pub(super) fn store_if_changed(&mut self, event: Event, words: &str) -> Result<(), Stop> {
+        let after = self.applied(event.clone())?;
+        if after != *self.record() || self.is_new() {
+            self.took(&event, after, words, false);
+        }
+        Ok(())
+    }
+
     fn store_of(&mut self, event: Event, words: &str, by_person: bool) -> Result<(), Stop> {
-        let happened = event.clone();
-        let token = about(&happened, self.record()).token.cloned();
-        let after = self.applied(event)?;
+        let after = self.applied(event.clone())?;
+        self.took(&event, after, words, by_person);
+        Ok(())
+    }
+
+    /// Takes note of what left the record so.
+    fn took(&mut self, happened: &Event, after: Record, words: &str, by_person: bool) {
+        let token = about(happened, self.record()).token.cloned();
         let now = self.engine.clock.now();
-        let line = step(&happened, self.record(), &after, self.engine.ledger.id(), now, words);
+        let line = step(happened, self.record(), &after, self.engine.ledger.id(), now, words);
         let Changed { mut event, words: said, mut quiet } =
-            changed(&happened, self.record(), &after);
+            changed(happened, self.record(), &after);
         let found = line.as_ref().filter(|_| quiet && matches!(happened, Event::Looked { .. }));
         let mut told = said.unwrap_or_else(|| words.to_owned());
         if let Some(found) = found {
@@ -48,12 +63,11 @@ impl Lease<'_> {
         }
         let entry = ledger::Entry { at: now, event: event.to_owned(), words: told };
         let line = line.map(|line| {
-            let said = Said::of(&happened, line, token, self.record(), &after);
+            let said = Said::of(happened, line, token, self.record(), &after);
             // The answer of a command says it.
             if self.deadline.is_one_shot() { said.quietly() } else { said }
         });
         self.noted(after, Unwritten { entry, quiet, line });
-        Ok(())
     }
 
     /// Tells people what was written down, and the audit log what was not.

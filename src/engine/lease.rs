@@ -1,5 +1,7 @@
 //! The claim on a connection, its record, and writing under that claim.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::TimeDelta;
 
@@ -65,7 +67,7 @@ pub(super) struct Lease<'a> {
     pub(super) deadline: Deadline<'a>,
     claim: Claim,
     version: u64,
-    record: Record,
+    record: Arc<Record>,
     /// What happened and is not written down.
     unwritten: Vec<Unwritten>,
     /// Whether something is written down that is not known to be on the disk.
@@ -108,7 +110,7 @@ impl<'a> Lease<'a> {
             deadline,
             claim,
             version,
-            record,
+            record: Arc::new(record),
             unwritten: Vec::new(),
             loose: false,
             renewed: engine.clock.now(),
@@ -123,11 +125,16 @@ impl<'a> Lease<'a> {
 
     /// Gives the record up; nothing is written after this.
     pub(super) fn into_record(self) -> Record {
-        self.record
+        Arc::unwrap_or_clone(self.record)
     }
 
     pub(super) fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Whether nothing of the connection was noted yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.version == 0 && self.unwritten.is_empty()
     }
 
     /// Whether others changed the record after this version.
@@ -137,12 +144,14 @@ impl<'a> Lease<'a> {
 
     /// The record as an event would leave it.
     pub(super) fn applied(&self, event: Event) -> Result<Record, Stop> {
-        self.record.clone().apply(event).map_err(|illegal| Stop::Defect(illegal.to_string()))
+        Record::clone(&self.record)
+            .apply(event)
+            .map_err(|illegal| Stop::Defect(illegal.to_string()))
     }
 
     /// Takes note of what happened; it is written down before anything is waited for.
     pub(super) fn noted(&mut self, record: Record, happened: Unwritten) {
-        self.record = record;
+        self.record = Arc::new(record);
         self.unwritten.push(happened);
     }
 
@@ -217,7 +226,7 @@ impl<'a> Lease<'a> {
         loop {
             let writing = Writing {
                 version: self.version,
-                record: self.record.clone(),
+                record: Arc::clone(&self.record),
                 entries: entries.clone(),
                 durability,
                 then,
@@ -238,7 +247,7 @@ impl<'a> Lease<'a> {
                     let loaded = self.engine.ledger.load(&self.claim.key).await;
                     if let Ok(Some(stored)) = &loaded
                         && stored.version > self.version
-                        && stored.record == self.record
+                        && stored.record == *self.record
                     {
                         self.version = stored.version;
                         self.loose = true;
@@ -374,7 +383,7 @@ impl<'a> Lease<'a> {
         else {
             return false;
         };
-        (self.version, self.record, self.taken_up) = (version, record, version);
+        (self.version, self.record, self.taken_up) = (version, Arc::new(record), version);
         self.rotated.clone_from(&self.record.last_rotation);
         true
     }

@@ -67,10 +67,7 @@ impl Run<'_> {
 
     pub(super) fn write_rest(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {
         let rested = decide::rested(&self.situation(), rest, why);
-        if self.lease.applied(rested.clone())? != *self.record() {
-            self.lease.store(rested, why)?;
-        }
-        Ok(())
+        self.lease.store_if_changed(rested, why)
     }
 }
 

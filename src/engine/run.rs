@@ -111,11 +111,7 @@ impl<'a> Run<'a> {
             hooks: self.connection.hooks.subscriptions(),
             scim_config: policy.terms.scim_config.is_some(),
         };
-        let after = self.lease.applied(configured.clone())?;
-        if after != *self.record() || self.lease.version() == 0 {
-            self.lease.store(configured, "the configuration was read")?;
-        }
-        Ok(())
+        self.lease.store_if_changed(configured, "the configuration was read")
     }
 
     /// Whether there is nothing to begin with: another replica has looked since this one began, and by

@@ -79,7 +79,7 @@ pub struct Writing {
     /// The version that it replaces; 0: there is none yet.
     pub version: u64,
     /// The record as it is now.
-    pub record: Record,
+    pub record: Arc<Record>,
     /// What happened since the version before, at least one line.
     pub entries: Vec<Entry>,
     /// Whether it has to be on the disk.

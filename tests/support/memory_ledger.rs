@@ -3,7 +3,7 @@
 //! Deterministic, and never pending: every call is done when it is first polled.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -44,7 +44,7 @@ const READ_BACK: u64 = 8;
 pub struct Backup {
     rows: BTreeMap<ConnectionKey, Row>,
     claims: BTreeMap<ConnectionKey, ClaimRow>,
-    events: BTreeMap<ConnectionKey, Vec<Entry>>,
+    events: BTreeMap<ConnectionKey, VecDeque<Entry>>,
 }
 
 struct Shared {
@@ -65,7 +65,7 @@ struct State {
 struct Row {
     version: u64,
     columns: Columns,
-    record: Record,
+    record: Arc<Record>,
     /// The stored form, made once it is read: most records are replaced before anybody reads them.
     document: OnceLock<String>,
 }
@@ -147,7 +147,7 @@ impl MemoryLedger {
         let mut state = self.state();
         let mut back = BTreeMap::new();
         for (key, row) in std::mem::take(&mut state.loose).into_iter().rev() {
-            back.insert(key.clone(), row.as_ref().map(|row| row.record.clone()));
+            back.insert(key.clone(), row.as_ref().map(|row| Record::clone(&row.record)));
             match row {
                 Some(row) => state.written.rows.insert(key, row),
                 None => state.written.rows.remove(&key),
@@ -192,7 +192,7 @@ impl MemoryLedger {
         &self,
         claim: &Claim,
         version: u64,
-        record: &Record,
+        record: Arc<Record>,
         entries: &[Entry],
         durability: Durability,
     ) -> Result<(u64, MutexGuard<'_, State>), LedgerError> {
@@ -202,11 +202,11 @@ impl MemoryLedger {
         if record.key != claim.key || !is_ours {
             return Err(LedgerError::ClaimLost);
         }
-        format::writable(record).map_err(|error| unusable(&error))?;
+        format::writable(&record).map_err(|error| unusable(&error))?;
         let row = Row {
             version: found + 1,
-            columns: Columns::of(record),
-            record: record.clone(),
+            columns: Columns::of(&record),
+            record,
             document: OnceLock::new(),
         };
         let before = state.written.rows.insert(claim.key.clone(), row);
@@ -216,7 +216,7 @@ impl MemoryLedger {
             Durability::Soon => state.loose.push((claim.key.clone(), before)),
         }
         let events = state.written.events.entry(claim.key.clone()).or_default();
-        match (entries, events.last_mut()) {
+        match (entries, events.back_mut()) {
             ([entry], Some(last)) if entry.event == CHECKED && last.event == CHECKED => {
                 last.words = history::counted(history::times(&last.words) + 1);
             }
@@ -249,7 +249,7 @@ fn unusable(error: &dyn std::error::Error) -> LedgerError {
 impl Row {
     fn stored(&self) -> Result<Stored, LedgerError> {
         if !self.version.is_multiple_of(READ_BACK) {
-            return Ok(Stored { version: self.version, record: self.record.clone() });
+            return Ok(Stored { version: self.version, record: Record::clone(&self.record) });
         }
         let document = match self.document.get() {
             Some(document) => document,
@@ -332,17 +332,18 @@ impl Ledger for MemoryLedger {
         record: &Record,
         entry: &Entry,
     ) -> Result<u64, LedgerError> {
+        let record = Arc::new(record.clone());
         self.put(claim, version, record, std::slice::from_ref(entry), Durability::Now)
             .map(|(version, _)| version)
     }
 
     async fn write(&self, claim: &Claim, writing: Writing) -> Result<u64, LedgerError> {
-        let Writing { version, record, entries, durability, then } = &writing;
-        let (version, mut state) = self.put(claim, *version, record, entries, *durability)?;
+        let Writing { version, record, entries, durability, then } = writing;
+        let (version, mut state) = self.put(claim, version, record, &entries, durability)?;
         let now = self.now();
         if let Some(row) = state.written.claims.get_mut(&claim.key) {
             match then {
-                Then::Renew(lease) => row.until = now.saturating_add(*lease),
+                Then::Renew(lease) => row.until = now.saturating_add(lease),
                 Then::Release => row.holder = None,
             }
         }

@@ -221,7 +221,7 @@ pub(crate) struct Conn {
     /// What its hook was told of once for as long as it stands: in which notice, and when.
     pub(crate) told: BTreeMap<String, (String, Ms)>,
     /// What was last written down.
-    pub(crate) record: Option<Record>,
+    pub(crate) record: Option<Arc<Record>>,
     pub(crate) next_id: u64,
     /// Somebody damaged a sink or the ledger.
     pub(crate) damaged: bool,

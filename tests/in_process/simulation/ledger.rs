@@ -248,14 +248,14 @@ impl Ledger for SimLedger {
         let rest = self.begin(Some(&claim.key), Op::Store).await?;
         let result = self.inner.store(claim, version, record, entry).await;
         if result.is_ok() {
-            self.sim.lock().stored(self.pid, record, entry);
+            self.sim.lock().stored(self.pid, &Arc::new(record.clone()), entry);
         }
         self.end(rest, result).await
     }
 
     async fn write(&self, claim: &Claim, writing: Writing) -> Result<u64, LedgerError> {
         let rest = self.begin(Some(&claim.key), Op::Store).await?;
-        let (record, entries) = (writing.record.clone(), writing.entries.clone());
+        let (record, entries) = (Arc::clone(&writing.record), writing.entries.clone());
         let result = self.inner.write(claim, writing).await;
         if result.is_ok() {
             for entry in &entries {

@@ -334,7 +334,7 @@ impl World {
                             let known = record.as_ref().is_some_and(|record| record.knows(id));
                             tok.recorded &= known || tok.maker.is_none();
                         }
-                        self.conns[index].record = record;
+                        self.conns[index].record = record.map(Arc::new);
                     }
                 }
                 return vec![Action::KillAll];

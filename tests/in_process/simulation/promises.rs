@@ -1,6 +1,8 @@
 //! The promises, checked where they can be broken: at each effect and each thing written down.
 //! The world knows what the product cannot: who made a token, when a sink really changed.
 
+use std::sync::Arc;
+
 use scimitar::{
     clock::Told,
     ledger::Entry,
@@ -392,7 +394,7 @@ impl World {
     }
 
     /// 4. No value anywhere but in the sinks; 7. it never gives up.
-    pub(crate) fn stored(&mut self, pid: Pid, record: &Record, entry: &Entry) {
+    pub(crate) fn stored(&mut self, pid: Pid, record: &Arc<Record>, entry: &Entry) {
         let index = self.index(&record.key);
         self.note(|| {
             format!(
@@ -417,10 +419,11 @@ impl World {
                 tok.recorded = true;
             }
         }
-        let before = self.conns[index].record.replace(record.clone());
-        self.note_pause(index, before.as_ref(), record);
+        let before = self.conns[index].record.replace(Arc::clone(record));
+        let before = before.as_deref();
+        self.note_pause(index, before, record);
         // Judged when it is new, by the clocks of that moment: they may be set afterwards.
-        let known: Vec<&Trouble> = before.iter().flat_map(troubles).collect();
+        let known: Vec<&Trouble> = before.into_iter().flat_map(troubles).collect();
         for trouble in troubles(record).filter(|trouble| !known.contains(trouble)) {
             self.promise_7(pid, trouble, record);
         }

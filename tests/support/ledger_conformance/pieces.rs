@@ -16,7 +16,7 @@ pub async fn what_is_written_in_one_piece_is_there_or_not(lab: &Lab) {
     let claim = granted(&one.ledger.claim(&key, LEASE).await.unwrap());
     let writing = |version, durability, then| Writing {
         version,
-        record: record(&key),
+        record: Arc::new(record(&key)),
         entries: vec![entry("first"), entry("second")],
         durability,
         then,
