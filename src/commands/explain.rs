@@ -30,6 +30,7 @@ use crate::{
         policy::Policy,
         record::{Phase, Record, SinkState, Trouble, Work},
         view::{self, GONE, SinkStatus},
+        why::Reason,
     },
     token::{ConnectionName, Listed, TokenId},
 };
@@ -40,7 +41,7 @@ impl Session<'_> {
         app.engine.progress = Arc::new(Silent);
         let connections = selected(&app, &asked.connections);
         let mut rows = Vec::new();
-        let mut text = String::new();
+        let mut text = self.served().await.notice(self.clock.now());
         for connection in &connections {
             let policy = &connection.policy;
             let (mut row, found) = looked_at(&app.engine, connection, &self.patience()).await;
@@ -204,7 +205,8 @@ fn to_do(row: &Row, stands: &Stands) -> Option<String> {
 fn next(stands: &Stands, record: Option<&Record>, now: Timestamp) -> Option<String> {
     let record = record?;
     let (until, wake) = (stands.until.filter(|at| *at > now), record.wake_at);
-    let (what, at) = if stands.outcome == Outcome::Failed {
+    let retried = stands.outcome == Outcome::Failed || stands.reason == Some(Reason::PlaceChanged);
+    let (what, at) = if retried {
         ("The next try", until.or(wake)?)
     } else if stands.state == State::Attention && stands.outcome == Outcome::Refused {
         match until {

@@ -188,7 +188,7 @@ impl Session<'_> {
     }
 
     /// What is known of the daemon that serves this ledger.
-    async fn served(&self) -> Served {
+    pub(super) async fn served(&self) -> Served {
         // One that answers runs.
         if self.caller.is_some() {
             return Served::Unasked;

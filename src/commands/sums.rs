@@ -43,6 +43,19 @@ pub enum Served {
     Killed(Daemon),
 }
 
+impl Served {
+    /// A line where nothing is rotated, whatever is said of the connections; else nothing.
+    #[must_use]
+    pub fn notice(&self, now: Timestamp) -> String {
+        let Self::Killed(Daemon { pid, since: began }) = self else { return String::new() };
+        format!(
+            "the daemon does not run: process {pid}, started {} ago, was killed or crashed. Nothing is rotated \
+             until it is started again\n",
+            short(since(*began, now))
+        )
+    }
+}
+
 /// "40 connections: 2 need attention, 1 failing, 37 healthy; next rotation in 3h: initech-okta; checked 4m
 /// ago".
 #[must_use]
@@ -64,14 +77,7 @@ pub fn sums(rows: &[Brief], now: Timestamp, screen: &Screen, served: &Served) ->
     }
     text.push_str(&checked(rows, now, served));
     text.push('\n');
-    if let Served::Killed(Daemon { pid, since: began }) = served {
-        let _ = writeln!(
-            text,
-            "the daemon does not run: process {pid}, started {} ago, was killed or crashed. Nothing is rotated \
-             until it is started again",
-            short(since(*began, now))
-        );
-    }
+    text.push_str(&served.notice(now));
     text
 }
 

@@ -1,7 +1,7 @@
 //! The table of `status`: a line of sums, a line for each connection, and under those that need it why,
 //! and what to do. It keeps what it shows and no record: there may be very many.
 
-use std::{borrow::Cow, fmt::Write};
+use std::fmt::Write;
 
 use super::{
     screen::{Ink, Screen},
@@ -53,8 +53,14 @@ struct Line {
 }
 
 impl Line {
-    fn height(&self) -> usize {
-        1 + self.below.lines().count()
+    fn note(&self) -> &str {
+        self.cells.rsplit('\t').next().unwrap_or_default()
+    }
+
+    /// The note, where the column has no room for all of it: it stands below then.
+    fn note_below(&self, widths: &[usize; HEAD.len()]) -> Option<&str> {
+        let note = self.note();
+        (note.chars().count() > widths[NOTE]).then_some(note)
     }
 }
 
@@ -151,26 +157,46 @@ impl Table {
         table.push_str(&self.screen.paint(Ink::Bold, head.trim_end()));
         table.push('\n');
         for line in lines {
+            let below = line.note_below(&widths);
             let cells = line.cells.split('\t').enumerate();
+            let cells = cells.filter(|(nth, _)| *nth != NOTE || below.is_none());
             let cells = cells.map(|(nth, cell)| (cell, (nth == 1).then(|| line.state.ink())));
             join(table, cells, &widths, &self.screen);
+            for part in below.into_iter().flat_map(|note| self.screen.wrapped(note, INDENT)) {
+                table.push_str(&self.screen.paint(Ink::Dim, &part));
+                table.push('\n');
+            }
             table.push_str(&line.below);
         }
     }
 
+    fn height(&self, line: &Line, widths: &[usize; HEAD.len()]) -> usize {
+        let note = line.note_below(widths);
+        let note = note.map_or(0, |note| self.screen.wrapped(note, INDENT).len());
+        1 + note + line.below.lines().count()
+    }
+
     /// How wide each column is; 0 for those that have no room.
     fn fitting(&self) -> [usize; HEAD.len()] {
+        let longest = self.widths[NOTE];
+        let widths = self.with_notes_of(longest.min(WORTH));
+        let one_fits = |line: &Line| !line.note().is_empty() && line.note_below(&widths).is_none();
+        // Where all of them stand below, the other columns have their room.
+        if self.lines.iter().any(one_fits) { widths } else { self.with_notes_of(0) }
+    }
+
+    /// The same where so many columns are kept for notes.
+    fn with_notes_of(&self, note: usize) -> [usize; HEAD.len()] {
         let mut widths = self.widths;
-        if self.lines.iter().all(|line| line.cells.ends_with('\t')) {
-            widths[NOTE] = 0;
-        }
-        let Some(width) = self.screen.width.filter(|_| self.screen.terminal) else { return widths };
+        let Some(width) = self.screen.width.filter(|_| self.screen.terminal) else {
+            widths[NOTE] = if note == 0 { 0 } else { widths[NOTE] };
+            return widths;
+        };
         let mut left = widths
             .iter()
             .take(ALWAYS)
             .fold(width, |left, column| left.saturating_sub(column + GAP));
         // Room for a note comes before what `explain` and JSON tell as well.
-        let note = widths[NOTE].min(WORTH);
         for column in &mut widths[ALWAYS..NOTE] {
             if left >= *column + GAP + note {
                 left -= *column + GAP;
@@ -178,14 +204,15 @@ impl Table {
                 *column = 0;
             }
         }
-        widths[NOTE] = if left < WORTH { 0 } else { widths[NOTE].min(left) };
+        widths[NOTE] = if left < WORTH || note == 0 { 0 } else { widths[NOTE].min(left) };
         widths
     }
 
     /// All of it where a terminal of that height shows it at once; else those that somebody has to do
     /// something about, as far as they fit. `sums` stand above either.
     pub(super) fn text_within(&self, height: usize, sums: &str) -> String {
-        let all: usize = self.lines.iter().map(Line::height).sum();
+        let widths = self.fitting();
+        let all: usize = self.lines.iter().map(|line| self.height(line, &widths)).sum();
         let above = sums.lines().count();
         // The head, and the line for the next command.
         if all + above + 3 <= height {
@@ -197,8 +224,9 @@ impl Table {
             .iter()
             .copied()
             .take_while(|line| {
-                let fits = line.height() <= left;
-                left = left.saturating_sub(line.height());
+                let height = self.height(line, &widths);
+                let fits = height <= left;
+                left = left.saturating_sub(height);
                 fits
             })
             .collect();
@@ -287,15 +315,11 @@ fn join<'c>(
 ) {
     let begin = text.len();
     for ((cell, ink), width) in cells.zip(widths).filter(|(_, width)| **width > 0) {
-        let length = cell.chars().count();
-        let mut shown = Cow::Borrowed(cell);
-        if length > *width {
-            shown = cell.chars().take(width.saturating_sub(1)).chain(['…']).collect();
-        }
         match ink {
-            Some(ink) => text.push_str(&screen.paint(ink, &shown)),
-            None => text.push_str(&shown),
+            Some(ink) => text.push_str(&screen.paint(ink, cell)),
+            None => text.push_str(cell),
         }
+        let length = cell.chars().count();
         text.extend(std::iter::repeat_n(' ', width.saturating_sub(length) + GAP));
     }
     let line = text.get(begin..).unwrap_or_default().trim_end().len();
@@ -341,10 +365,25 @@ mod tests {
             let long = |line: &&str| line.chars().count() > width && !line.contains("$ scimitar");
             assert_eq!(text.lines().find(long), None, "{width}: {text}");
         }
-        let narrow = table(terminal(80)).text();
-        assert!(!narrow.contains("PROVIDER") && narrow.contains("NOTE"), "{narrow}");
+        let narrow = table(terminal(72)).text();
+        assert!(!narrow.contains("PROVIDER") && narrow.contains("TOKEN"), "{narrow}");
         let wide = table(terminal(200)).text();
         assert!(wide.contains("PROVIDER") && wide.contains("TOKEN"), "{wide}");
+    }
+
+    #[test]
+    fn a_note_is_never_cut_off() {
+        for width in 60..200 {
+            let text = table(terminal(width)).text();
+            let line = text.lines().find(|line| line.starts_with("c  ")).unwrap();
+            let note = "why c stands so, in so many words";
+            let below = text.lines().any(|line| line == format!("{INDENT}{note}"));
+            assert_eq!(below, !line.ends_with(note), "{width}: {text}");
+            assert_eq!(text.contains("NOTE"), line.ends_with(note), "{width}: {text}");
+        }
+        let high = |height| table(terminal(80)).text_within(height, "sums\n");
+        assert!(high(12).contains("    why c stands so"), "{}", high(12));
+        assert!(!high(9).contains("why c stands so"), "{}", high(9));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{
         policy::Policy,
         record::{Phase, Record},
         status::ConnectionStatus,
+        why::Reason,
     },
     token::{ConnectionKey, TokenId},
     words::{moment, relative},
@@ -49,7 +50,8 @@ fn row_of(
     let warnings: Vec<String> = status.warnings().chain(pause).collect();
     let mut report = Report::of_status(status, None);
     let says_when = report.why.contains("next try ");
-    if let Some(until) = until.filter(|_| report.outcome == Outcome::Failed && !says_when) {
+    let retried = report.outcome == Outcome::Failed || report.reason == Some(Reason::PlaceChanged);
+    if let Some(until) = until.filter(|_| retried && !says_when) {
         report.why = format!("{}; next try at {}", report.why, moment(until, now));
     }
     let (name, key) = (&policy.name, &policy.key);

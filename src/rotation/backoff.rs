@@ -68,6 +68,13 @@ pub fn of_a_look(trouble: Trouble, life_left: Option<TimeDelta>) -> Trouble {
     Trouble { retry_at: trouble.retry_at.min(trouble.at + OFTEN), ..trouble }
 }
 
+/// When it is tried again where that happens at least every so often.
+#[must_use]
+pub fn at_least_every(trouble: &Trouble, interval: TimeDelta) -> Timestamp {
+    let latest = trouble.at.checked_add_signed(interval.max(FIRST_TERMINAL));
+    latest.map_or(trouble.retry_at, |latest| latest.min(trouble.retry_at))
+}
+
 /// The longest pause with so much life left.
 #[must_use]
 pub fn cap(life_left: Option<TimeDelta>) -> TimeDelta {

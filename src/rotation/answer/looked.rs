@@ -35,7 +35,7 @@ pub fn looked(
     let unread = sinks.iter().filter_map(|(place, seen)| match &seen.held {
         Held::Unreadable(fault) => {
             let before = s.record.sinks.get(place).and_then(|sink| sink.trouble.as_ref());
-            Some((place.clone(), s.look_failed(before, fault.clone())))
+            Some((place.clone(), s.read_failed(before, fault.clone())))
         }
         Held::Nothing(_) | Held::Token { .. } | Held::Unknown(_) => None,
     });
@@ -82,12 +82,13 @@ pub enum Unready {
 /// Nothing is minted that could not be delivered or used.
 #[must_use]
 pub fn not_ready(s: &Situation<'_>, unready: Unready) -> Answered {
-    let (of_sink, fault) = match unready {
-        Unready::Sink(fault) => (true, fault),
-        Unready::Endpoint(fault) => (false, fault),
+    let before = s.record.troubles.mint.as_ref();
+    let (trouble, fault) = match unready {
+        Unready::Sink(fault) => {
+            (Trouble { of_sink: true, ..s.place_failed(before, fault.clone()) }, fault)
+        }
+        Unready::Endpoint(fault) => (s.failed(before, fault.clone()), fault),
     };
-    let trouble = s.failed(s.record.troubles.mint.as_ref(), fault.clone());
-    let trouble = Trouble { of_sink, ..trouble };
     Answered {
         event: Some(Event::MintFailed { trouble, no_slot: false }),
         words: "no token is created, because it could not be delivered or used".to_owned(),

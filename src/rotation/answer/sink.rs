@@ -114,5 +114,5 @@ fn failed(place: PlaceKey, what: PlaceEvent, fault: Fault) -> Answered {
 
 fn one_more(s: &Situation<'_>, place: &PlaceKey, fault: &Fault) -> Trouble {
     let before = s.record.sinks.get(place).and_then(|sink| sink.trouble.as_ref());
-    s.failed(before, fault.clone())
+    s.place_failed(before, fault.clone())
 }

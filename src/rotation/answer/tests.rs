@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use chrono::TimeDelta;
+
 use super::*;
 use crate::{
     error::{Class, Code},
@@ -90,6 +92,46 @@ impl Case {
 fn value(text: &str, own: Option<&str>) -> ReadValue {
     let begins = text.split('.').next().and_then(|begins| TokenId::try_new(begins).ok());
     ReadValue { digest: Digest::of(text.as_bytes()), own_id: own.map(id), begins }
+}
+
+#[test]
+fn what_a_person_mends_at_a_place_is_seen_by_the_next_check() {
+    let mut case = Case::rotated();
+    case.policy.survey_interval = Duration::from_secs(300);
+    let long_ago = now() - TimeDelta::days(3);
+    let fault = |class| Fault::new("write a", class, Code::Forbidden, "no");
+    let before = |class| Trouble {
+        count: 40,
+        since: long_ago,
+        fault: fault(class),
+        at: now() - TimeDelta::hours(1),
+        retry_at: now(),
+        of_sink: false,
+    };
+    let wait = |class, after: Option<Duration>| {
+        let fault = fault(class).retry_after(after);
+        let s = case.situation();
+        let trouble = s.place_failed(Some(&before(class)), fault.clone());
+        let read = s.read_failed(Some(&before(class)), fault);
+        assert_eq!(trouble.retry_at, read.retry_at);
+        assert_eq!((trouble.count, trouble.since), (41, long_ago));
+        trouble.retry_at - now()
+    };
+    assert_eq!(wait(Class::Terminal, None), TimeDelta::minutes(5));
+    assert_eq!(wait(Class::Transient, None), TimeDelta::hours(1), "an outage ends by itself");
+    let asked = Some(Duration::from_secs(1_800));
+    assert_eq!(wait(Class::Terminal, asked), TimeDelta::hours(1), "not before it says");
+    // Nor does a check every few seconds make a try of each.
+    case.policy.survey_interval = Duration::from_secs(2);
+    let trouble =
+        case.situation().place_failed(Some(&before(Class::Terminal)), fault(Class::Terminal));
+    assert_eq!(trouble.retry_at - now(), TimeDelta::minutes(1));
+    // What a rotation found before it began is of the same kind.
+    case.policy.survey_interval = Duration::from_secs(300);
+    case.record.troubles.mint = Some(before(Class::Terminal));
+    let unready = not_ready(&case.situation(), Unready::Sink(fault(Class::Terminal)));
+    let Some(Event::MintFailed { trouble, .. }) = unready.event else { panic!("{unready:?}") };
+    assert_eq!((trouble.retry_at - now(), trouble.of_sink), (TimeDelta::minutes(5), true));
 }
 
 #[test]
@@ -258,7 +300,7 @@ fn what_is_urgent_goes_first() {
     let mut case = Case::rotated();
     assert_eq!(urgency(&case.situation()), Urgency::Routine);
     let current = case.record.current.as_mut().unwrap();
-    current.token.valid_until = Some(current.token.created_at + chrono::TimeDelta::minutes(50));
+    current.token.valid_until = Some(current.token.created_at + TimeDelta::minutes(50));
     assert_eq!(urgency(&case.situation()), Urgency::Urgent);
     case.request = RotationRequest::Compromised { since: now() };
     assert_eq!(urgency(&case.situation()), Urgency::Emergency);

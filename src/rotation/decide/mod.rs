@@ -283,7 +283,8 @@ pub fn next_rotation(s: &Situation<'_>) -> Option<Timestamp> {
         return None;
     }
     let due = super::due::next(s.policy, s.record);
-    Some(s.on_our_clock(held::start(s, &due)?.at))
+    let start = s.on_our_clock(held::start(s, &due)?.at);
+    Some(rotate::floor(s, &due).map_or(start, |floor| start.max(floor.until)))
 }
 
 fn note(event: Event, why: &str) -> Decision {

@@ -35,10 +35,32 @@ impl Situation<'_> {
         backoff::after(before, fault, self.now, time_left(self), due::salt(&self.record.key))
     }
 
-    /// One more failure to look at the provider or at a place.
+    /// One more failure at a place. What a person has to mend there is tried again with each check: that
+    /// costs no more than a place that works, and whoever mended it sees so.
+    #[must_use]
+    pub fn place_failed(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
+        self.by_the_next_check(self.failed(before, fault))
+    }
+
+    /// One more failure to read a place.
+    #[must_use]
+    pub fn read_failed(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
+        self.by_the_next_check(self.look_failed(before, fault))
+    }
+
+    /// One more failure to look at the provider.
     #[must_use]
     pub fn look_failed(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
         backoff::of_a_look(self.failed(before, fault), time_left(self))
+    }
+
+    fn by_the_next_check(&self, trouble: Trouble) -> Trouble {
+        // A service that says when to come back is not asked before.
+        if !trouble.needs_person() || trouble.fault.retry_after.is_some() {
+            return trouble;
+        }
+        let check = TimeDelta::from_std(self.policy.survey_interval).unwrap_or(TimeDelta::MAX);
+        Trouble { retry_at: backoff::at_least_every(&trouble, check), ..trouble }
     }
 }
 

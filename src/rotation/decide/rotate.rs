@@ -75,17 +75,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
             ),
         ));
     }
-    let floor =
-        TimeDelta::from_std(s.policy.terms.retire.overlap).unwrap_or_default().max(due::FLOOR);
-    // No floor makes an outage, or keeps one going.
-    let presses_at = presses_at(s).map(|at| s.on_our_clock(at));
-    if let Some(last) =
-        s.record.last_rotation.as_ref().map(|last| last.began).filter(|_| !by_hand && !due.urgent)
-        // A clock that was set back does not make the floor any longer.
-        && (last..last + floor).contains(&s.now)
-        && presses_at.is_none_or(|at| at > s.now)
-    {
-        let until = presses_at.map_or(last + floor, |at| at.min(last + floor));
+    if let Some(Floor { last, apart, until }) = floor(s, due).filter(|_| !by_hand) {
         return Some(rest(
             s,
             Status::Waiting,
@@ -94,7 +84,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
             format!(
                 "due again, although a token was created at {}: a connection gets at most one new token in {}",
                 date(last),
-                spelled(floor.to_std().unwrap_or_default())
+                spelled(apart.to_std().unwrap_or_default())
             ),
         ));
     }
@@ -120,6 +110,28 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
     s.readable().find_map(|sink| unavailable(s, sink)).or_else(|| foreign::in_the_way(s))
 }
 
+/// The time for which a connection gets no further token by itself.
+pub(super) struct Floor {
+    /// When the last rotation began.
+    last: Timestamp,
+    /// How far apart two are, at least.
+    apart: TimeDelta,
+    /// When the next may begin.
+    pub(super) until: Timestamp,
+}
+
+/// What keeps the next rotation apart from the last one.
+pub(super) fn floor(s: &Situation<'_>, due: &Due) -> Option<Floor> {
+    let last = s.record.last_rotation.as_ref().filter(|_| !due.urgent)?.began;
+    let apart =
+        TimeDelta::from_std(s.policy.terms.retire.overlap).unwrap_or_default().max(due::FLOOR);
+    // No floor makes an outage, or keeps one going.
+    let presses_at = presses_at(s).map(|at| s.on_our_clock(at));
+    let until = presses_at.map_or(last + apart, |at| at.min(last + apart));
+    // A clock that was set back does not make it any longer.
+    (last..until).contains(&s.now).then_some(Floor { last, apart, until })
+}
+
 /// Why a rotation that began now could not be finished at this place.
 fn unavailable(s: &Situation<'_>, sink: &SinkState) -> Option<Decision> {
     let trouble = sink.trouble.as_ref();
@@ -143,7 +155,8 @@ fn unavailable(s: &Situation<'_>, sink: &SinkState) -> Option<Decision> {
     };
     if s.has_moved(sink) {
         let words = trouble.map_or(words, |trouble| trouble.fault.to_string());
-        return Some(rest(s, Status::Refused, Some(Reason::PlaceChanged), None, words));
+        let until = trouble.map(|trouble| trouble.retry_at);
+        return Some(rest(s, Status::Refused, Some(Reason::PlaceChanged), until, words));
     }
     Some(rest(s, Status::Troubled, Some(Reason::SinkUnavailable), until, words))
 }

@@ -315,7 +315,10 @@ fn finish(s: &Situation<'_>, waits: &[Wait], held: Option<Decision>) -> Decision
                 outage.until,
                 format!("{why}; blocked: {words}"),
             ),
-            Some(_) | None => rest(s, Status::Refused, Some(Reason::PlaceChanged), None, words),
+            Some(_) | None => {
+                let until = sink.trouble.as_ref().map(|trouble| trouble.retry_at);
+                rest(s, Status::Refused, Some(Reason::PlaceChanged), until, words)
+            }
         };
     }
     if let Some(wait) = waits.iter().find(|wait| wait.troubled) {

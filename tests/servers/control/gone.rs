@@ -23,6 +23,12 @@ fn a_daemon_that_was_killed_is_told_of_until_another_runs() {
     let said = status(&world);
     assert!(said.contains(&format!("the daemon does not run: process {pid}, started ")), "{said}");
     assert!(said.contains(KILLED), "{said}");
+    let explained = world.call(&["explain", "initech-okta"]).env("CLIENT_SECRET", CLIENT_SECRET);
+    let explained = explained.run().stdout;
+    assert!(
+        explained.starts_with(&format!("the daemon does not run: process {pid}")),
+        "{explained}"
+    );
     // Its work on one connection is not all of its work.
     let once = |arguments: &[&str]| {
         world.call(arguments).env("CLIENT_SECRET", CLIENT_SECRET).run().exits(0);

@@ -310,3 +310,21 @@ fn ticks_are_spread_and_never_so_far_that_the_token_ends_first() {
     let late = due_at(minutes(240), hours + TimeDelta::minutes(9));
     assert!(late.warning.is_some() && late.at < Some(there() + hours), "{late:?}");
 }
+
+#[test]
+fn the_next_rotation_is_as_far_off_as_the_last_one_keeps_it() {
+    let mut world = World::new(&["a"]);
+    world.policy.terms.rotate_before = None;
+    world.policy.terms.token_lifetime = None;
+    world.policy.terms.max_age = Some(Duration::from_secs(600));
+    world.policy.terms.retire.overlap = Duration::from_secs(120);
+    world.run();
+    let began = world.record.last_rotation.as_ref().unwrap().began;
+    let (rest, why) = world.run();
+    assert_eq!(rest.next_rotation, Some(began + due::FLOOR), "{why}");
+    // What is said then is so.
+    world.live(TimeDelta::minutes(14));
+    assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);
+    world.live(TimeDelta::minutes(2));
+    assert_eq!(world.holds("a"), Some("new-2".to_owned()), "{:?}", world.log);
+}

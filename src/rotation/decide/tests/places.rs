@@ -35,6 +35,9 @@ fn a_place_in_another_container_is_away_not_empty_till_accepted() {
         assert!(why.contains("the box one") && why.contains("the box two"), "{why}");
         assert!(why.contains("adopt initech-okta --place"), "{why}");
         assert_eq!(world.log, Vec::<String>::new());
+        // Long after it went it is still asked for with each check, and that is said.
+        let wait = rest.until.unwrap() - world.now;
+        assert!(wait > TimeDelta::zero() && wait <= TimeDelta::hours(1), "{wait}");
         // It comes back.
         let marks = world.marks(&id("new-1"), 1);
         world.places.insert(place("a"), Content::Token(id("new-1"), Some(marks)));
