@@ -20,30 +20,27 @@ impl Lease<'_> {
     ///
     /// In the audit log it is first: whenever the process dies, no step is in the ledger that the log
     /// lacks. One may be in the log twice, or be told there not to have been written down.
-    pub(super) fn store(&mut self, event: Event, words: &str) -> Result<(), Stop> {
-        // Nobody else says so.
-        let by_person = matches!(event, Event::Condemned(_));
-        self.store_of(event, words, by_person)
+    pub(super) fn store(&mut self, event: &Event, words: &str) -> Result<(), Stop> {
+        let after = self.applied(event)?;
+        self.took(event, after, words, is_by_person(event));
+        Ok(())
     }
 
     /// The same of what a person asked for: who it was is in the history; the audit log has its own.
-    pub(super) fn store_by_person(&mut self, event: Event, words: &str) -> Result<(), Stop> {
-        self.store_of(event, words, true)
+    pub(super) fn store_by_person(&mut self, event: &Event, words: &str) -> Result<(), Stop> {
+        let after = self.applied(event)?;
+        self.took(event, after, words, true);
+        Ok(())
     }
 
-    /// Takes note of what changes the record, or is the first of it.
-    pub(super) fn store_if_changed(&mut self, event: Event, words: &str) -> Result<(), Stop> {
-        let after = self.applied(event.clone())?;
-        if after != *self.record() || self.is_new() {
-            self.took(&event, after, words, false);
+    /// Takes note of what changes the record, or is the first of it; `false`: it does not.
+    pub(super) fn store_if_changed(&mut self, event: &Event, words: &str) -> Result<bool, Stop> {
+        let after = self.applied(event)?;
+        let changes = after != *self.record() || self.is_new();
+        if changes {
+            self.took(event, after, words, is_by_person(event));
         }
-        Ok(())
-    }
-
-    fn store_of(&mut self, event: Event, words: &str, by_person: bool) -> Result<(), Stop> {
-        let after = self.applied(event.clone())?;
-        self.took(&event, after, words, by_person);
-        Ok(())
+        Ok(changes)
     }
 
     /// Takes note of what left the record so.
@@ -132,4 +129,9 @@ impl Lease<'_> {
             audit.note(entry).await;
         }
     }
+}
+
+/// Nobody else says so.
+fn is_by_person(event: &Event) -> bool {
+    matches!(event, Event::Condemned(_))
 }

@@ -35,7 +35,7 @@ impl Run<'_> {
     pub(super) async fn configure(&mut self, change: ConfigChange, why: &str) -> Result<(), Stop> {
         let at = self.now();
         let announced = ConfigEvent::Announced { change: Box::new(change.clone()), at };
-        self.lease.store(Event::ScimConfig(announced), why)?;
+        self.lease.store(&Event::ScimConfig(announced), why)?;
         self.lease.ready(Durability::Now).await?;
         let provider = self.connection.provider.clone();
         let call = self.call();

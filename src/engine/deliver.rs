@@ -17,7 +17,7 @@ impl Run<'_> {
         let sink = self.sink_of(&promote.place)?;
         let delivery = self.delivery(&promote.metadata)?;
         let begun = promote.begun(self.now());
-        self.lease.store(begun, why)?;
+        self.lease.store(&begun, why)?;
         self.lease.ready(Durability::Now).await?;
         self.memory.unplaced = None;
         let expected = promote.expected.clone().unwrap_or_else(unasked);
@@ -74,7 +74,7 @@ impl Run<'_> {
         let sink = self.sink_of(&stage.place)?;
         let delivery = self.delivery(&stage.metadata)?;
         let id = stage.metadata.id().clone();
-        self.lease.store(stage.begun(), why)?;
+        self.lease.store(&stage.begun(), why)?;
         self.lease.ready(Durability::Now).await?;
         self.memory.unplaced = None;
         let fence = self.lease.fence();

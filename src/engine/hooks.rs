@@ -44,7 +44,7 @@ impl Run<'_> {
     ) -> Result<(), Stop> {
         let number = notice.number;
         let begun = Try { at: self.now(), until: None };
-        self.lease.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, why)?;
+        self.lease.store(&Event::NoticeBegun { hook: hook.clone(), number, begun }, why)?;
         let message = Message::new(self.record(), notice);
         let Some(ran) = self.told(hook, number, &message).await? else {
             return Ok(());
@@ -69,7 +69,7 @@ impl Run<'_> {
                 (Event::NotifyFailed { hook: hook.clone(), number, trouble }, words)
             }
         };
-        self.lease.store(event, &words)
+        self.lease.store(&event, &words)
     }
 
     /// Runs it, and gives the connection free for others when that takes long. `None` when they know
@@ -103,7 +103,7 @@ impl Run<'_> {
         let slow =
             format!("the hook {hook} is still running: the connection is released meanwhile");
         let stored = {
-            self.lease.store(Event::NoticeBegun { hook: hook.clone(), number, begun }, &slow)?;
+            self.lease.store(&Event::NoticeBegun { hook: hook.clone(), number, begun }, &slow)?;
             let mut stored = std::pin::pin!(self.lease.ready(Durability::Now));
             tokio::select! {
                 biased;

@@ -143,9 +143,9 @@ impl<'a> Lease<'a> {
     }
 
     /// The record as an event would leave it.
-    pub(super) fn applied(&self, event: Event) -> Result<Record, Stop> {
+    pub(super) fn applied(&self, event: &Event) -> Result<Record, Stop> {
         Record::clone(&self.record)
-            .apply(event)
+            .apply(event.clone())
             .map_err(|illegal| Stop::Defect(illegal.to_string()))
     }
 

@@ -37,7 +37,7 @@ impl Run<'_> {
         let list = if list { self.look_at_provider().await? } else { None };
         let sinks = self.look_at_places(places).await?;
         let event = answer::looked(&self.situation(), list, sinks);
-        self.lease.store(event, "looked")?;
+        self.lease.store(&event, "looked")?;
         // The value that readers of the current token get: it was taken over, or an earlier version
         // minted it.
         if let Some(id) = self.record().current.as_ref().map(|current| current.token.id.clone()) {

@@ -72,7 +72,7 @@ impl Run<'_> {
         // Said before it is done.
         self.engine().progress.step(&self.record().name, &words);
         for event in events {
-            self.lease.store_by_person(event, &words)?;
+            self.lease.store_by_person(&event, &words)?;
         }
         // A person is told so.
         self.lease.ready(Durability::Now).await?;

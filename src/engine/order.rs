@@ -121,7 +121,7 @@ impl Run<'_> {
         };
         // Said before it is done.
         self.engine().progress.step(&self.record().name, &words);
-        let stored = match self.lease.store(event, &words) {
+        let stored = match self.lease.store(&event, &words) {
             // A person is told so.
             Ok(()) => self.lease.close(Durability::Now).await,
             Err(stop) => Err(stop),

@@ -67,7 +67,8 @@ impl Run<'_> {
 
     pub(super) fn write_rest(&mut self, rest: &Rest, why: &str) -> Result<(), Stop> {
         let rested = decide::rested(&self.situation(), rest, why);
-        self.lease.store_if_changed(rested, why)
+        self.lease.store_if_changed(&rested, why)?;
+        Ok(())
     }
 }
 

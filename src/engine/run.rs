@@ -111,7 +111,8 @@ impl<'a> Run<'a> {
             hooks: self.connection.hooks.subscriptions(),
             scim_config: policy.terms.scim_config.is_some(),
         };
-        self.lease.store_if_changed(configured, "the configuration was read")
+        self.lease.store_if_changed(&configured, "the configuration was read")?;
+        Ok(())
     }
 
     /// Whether there is nothing to begin with: another replica has looked since this one began, and by
@@ -148,7 +149,7 @@ impl<'a> Run<'a> {
             Step::Look { list, places } => self.look(list, &places).await?,
             Step::Inspect => self.inspect().await?,
             Step::Configure(change) => self.configure(*change, why).await?,
-            Step::Note(event) => self.note(*event, why)?,
+            Step::Note(event) => self.note(&event, why)?,
             Step::Preflight { all, endpoint } => self.preflight(all, endpoint).await?,
             Step::Mint(intent) => self.mint(*intent).await?,
             Step::Probe(inquiry) => self.probe(inquiry, why).await?,
@@ -173,11 +174,11 @@ impl<'a> Run<'a> {
     }
 
     /// Writes down an event that was decided. One that changes nothing would be decided for ever.
-    fn note(&mut self, event: Event, why: &str) -> Result<(), Stop> {
-        if self.lease.applied(event.clone())? == *self.record() {
-            return Err(Stop::Defect(format!("{} changes nothing: {why}", event.name())));
+    fn note(&mut self, event: &Event, why: &str) -> Result<(), Stop> {
+        if self.lease.store_if_changed(event, why)? {
+            return Ok(());
         }
-        self.lease.store(event, why)
+        Err(Stop::Defect(format!("{} changes nothing: {why}", event.name())))
     }
 
     /// Writes down what an answer comes to.
@@ -187,7 +188,7 @@ impl<'a> Run<'a> {
             self.say(&fault);
         }
         match event {
-            Some(event) => self.lease.store(event, &words),
+            Some(event) => self.lease.store(&event, &words),
             None => Ok(()),
         }
     }

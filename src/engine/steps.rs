@@ -21,9 +21,9 @@ impl Run<'_> {
     pub(super) async fn mint(&mut self, intent: Intent) -> Result<(), Stop> {
         let intended = Event::Intended(intent.clone());
         if self.request.since().is_some() {
-            self.lease.store_by_person(intended, &intent.because)?;
+            self.lease.store_by_person(&intended, &intent.because)?;
         } else {
-            self.lease.store(intended, &intent.because)?;
+            self.lease.store(&intended, &intent.because)?;
         }
         self.lease.ready(Durability::Now).await?;
         let Intent { scopes, life, name, .. } = intent.clone();
@@ -60,7 +60,7 @@ impl Run<'_> {
         if announced {
             let event =
                 Event::ProbeAnnounced { id: id.clone(), sent: *sent, arrives_by: *arrives_by };
-            self.lease.store(event, why)?;
+            self.lease.store(&event, why)?;
         }
         self.lease.ready(Durability::Now).await?;
         let endpoint = self.connection.provider.scim_endpoint(&self.record().key.connection);
@@ -94,13 +94,13 @@ impl Run<'_> {
         }
         let Some(digest) = self.memory.digest(id) else { return Ok(()) };
         let words = format!("the digest of the value of {id} is recorded");
-        self.lease.store(Event::ValueKnown { id: id.clone(), digest }, &words)
+        self.lease.store(&Event::ValueKnown { id: id.clone(), digest }, &words)
     }
 
     pub(super) async fn revoke(&mut self, revoke: &Revoke, why: &str) -> Result<(), Stop> {
         let Revoke { id, seen, in_use } = revoke;
         let what = RetiringEvent::RevokeAnnounced { at: self.now() };
-        self.lease.store(Event::Retiring { id: id.clone(), what }, why)?;
+        self.lease.store(&Event::Retiring { id: id.clone(), what }, why)?;
         self.lease.ready(Durability::Now).await?;
         // Writing that down may have taken a while, or the clock was set: another look comes first then.
         let now = self.now();

@@ -127,7 +127,7 @@ impl Run<'_> {
         why: &str,
     ) -> Result<(), Stop> {
         let value = self.memory.value(id)?.clone();
-        self.lease.store(announced, why)?;
+        self.lease.store(&announced, why)?;
         let Some(left) = self.record().probe_user.clone() else { return Ok(()) };
         let door = self.door(id, value);
         self.remove(&door, &left).await.map(drop)
@@ -315,7 +315,7 @@ impl Run<'_> {
         match event {
             Some(event) => {
                 let why = format!("proving {} by writing", door.id);
-                self.lease.store(event, &why)
+                self.lease.store(&event, &why)
             }
             None => Ok(()),
         }
@@ -331,7 +331,7 @@ impl Run<'_> {
     }
 
     fn of_user(&mut self, event: ProbeUserEvent, why: &str) -> Result<(), Stop> {
-        self.lease.store(Event::ProbeUser(event), why)
+        self.lease.store(&Event::ProbeUser(event), why)
     }
 
     fn door(&self, id: &TokenId, value: TokenValue) -> Door {

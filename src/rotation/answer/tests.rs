@@ -121,6 +121,9 @@ fn what_a_person_mends_at_a_place_is_seen_by_the_next_check() {
     assert_eq!(wait(Class::Transient, None), TimeDelta::hours(1), "an outage ends by itself");
     let asked = Some(Duration::from_secs(1_800));
     assert_eq!(wait(Class::Terminal, asked), TimeDelta::hours(1), "not before it says");
+    let refused = Fault::new("log in", Class::Terminal, Code::Unauthorized, "no");
+    let trouble = case.situation().read_failed(Some(&before(Class::Terminal)), refused);
+    assert_eq!(trouble.retry_at - now(), TimeDelta::hours(1), "servers lock out who tries often");
     // Nor does a check every few seconds make a try of each.
     case.policy.survey_interval = Duration::from_secs(2);
     let trouble =

@@ -55,8 +55,10 @@ impl Situation<'_> {
     }
 
     fn by_the_next_check(&self, trouble: Trouble) -> Trouble {
-        // A service that says when to come back is not asked before.
-        if !trouble.needs_person() || trouble.fault.retry_after.is_some() {
+        let Fault { code, retry_after, .. } = &trouble.fault;
+        // A service that says when to come back is not asked before, and servers lock out who logs in in vain
+        // too often.
+        if !trouble.needs_person() || retry_after.is_some() || *code == Code::Unauthorized {
             return trouble;
         }
         let check = TimeDelta::from_std(self.policy.survey_interval).unwrap_or(TimeDelta::MAX);
