@@ -28,11 +28,14 @@ pub(super) fn rotation(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<De
     Some(rest(s, Status::Waiting, Some(hold.reason), Some(until), words))
 }
 
-/// Whether that is a rotation which waits for a pause, a freeze or a window.
+/// Whether that is a rotation which waits for a pause, a freeze or a window, or is kept apart from the last one.
 pub(super) fn is_held(decision: &Decision) -> bool {
     let Step::Rest(rest) = &decision.step else { return false };
-    let hold = matches!(rest.reason, Some(Reason::Paused | Reason::Freeze | Reason::Window));
-    hold && rest.status == Status::Waiting
+    let time = matches!(
+        rest.reason,
+        Some(Reason::Paused | Reason::Freeze | Reason::Window | Reason::Overlap)
+    );
+    time && rest.status == Status::Waiting
 }
 
 /// Windows and freezes are for the schedule. A pause is another person's word, and stands until it

@@ -127,8 +127,8 @@ pub fn verdict(s: &Situation<'_>, retiring: &Retiring) -> Verdict {
     }
 }
 
-/// Who asked for it did not know of the token that replaces it now: what was current then is gone, and clients
-/// went on with this one meanwhile.
+/// An operator asked for it before the current token was delivered: the token that was current then may be gone,
+/// and clients may have gone on with this one.
 fn asked_before_delivery(s: &Situation<'_>, retiring: &Retiring) -> Option<Verdict> {
     let id = &retiring.token.id;
     if retiring.cause == Cause::Forced || s.record.condemned.contains(id) {
@@ -140,7 +140,7 @@ fn asked_before_delivery(s: &Situation<'_>, retiring: &Retiring) -> Option<Verdi
     (s.provider_now() < ends).then(|| Verdict::Wait {
         reason: Reason::Overlap,
         words: format!(
-            "{id} is kept until {}: an operator asked to revoke it before {} was delivered, which clients may not have yet; `scimitar revoke {} --token-id {id}` revokes it now",
+            "{id} is kept until {}: clients may still use it, because the current token {} was delivered after an operator asked to revoke {id}; `scimitar revoke {} --token-id {id}` revokes it now",
             date(ends),
             current.token.id,
             s.record.name

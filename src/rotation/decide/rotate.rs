@@ -75,18 +75,10 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
             ),
         ));
     }
-    if let Some(Floor { last, apart, until }) = floor(s, due).filter(|_| !by_hand) {
-        return Some(rest(
-            s,
-            Status::Waiting,
-            Some(Reason::Overlap),
-            Some(until),
-            format!(
-                "due again, although a token was created at {}: a connection gets at most one new token in {}",
-                date(last),
-                spelled(apart.to_std().unwrap_or_default())
-            ),
-        ));
+    if let Some(floor) = floor(s, due).filter(|_| !by_hand) {
+        let (reason, until) = (Some(Reason::Overlap), Some(floor.until));
+        let words = format!("due again, although {}", floor.because());
+        return Some(rest(s, Status::Waiting, reason, until, words));
     }
     if let Some(until) = s.held_back(s.record.troubles.mint.as_ref()) {
         let words = s.record.troubles.mint.as_ref().map(|trouble| trouble.fault.to_string());
@@ -118,6 +110,17 @@ pub(super) struct Floor {
     apart: TimeDelta,
     /// When the next may begin.
     pub(super) until: Timestamp,
+}
+
+impl Floor {
+    /// Why, as in "although …".
+    pub(super) fn because(&self) -> String {
+        format!(
+            "a token was created at {}: a connection gets at most one new token in {}",
+            date(self.last),
+            spelled(self.apart.to_std().unwrap_or_default())
+        )
+    }
 }
 
 /// What keeps the next rotation apart from the last one.

@@ -102,11 +102,18 @@ fn with_waits(s: &Situation<'_>, mut decision: Decision, waits: &[Wait]) -> Deci
 
 fn observed(s: &Situation<'_>) -> Decision {
     let asked = |retiring: &&Retiring| matches!(retiring.cause, Cause::Asked | Cause::Forced);
-    if let Some(retiring) = s.record.retiring.iter().find(asked)
-        && let Err(wait) =
-            delete(s, retiring, format!("an operator asked to revoke {}", retiring.token.id))
-    {
-        return rest(s, Status::Troubled, Some(wait.reason), wait.until, wait.words);
+    if let Some(retiring) = s.record.retiring.iter().find(asked) {
+        match verdict(s, retiring) {
+            Verdict::Wait { reason, words, until } => {
+                let until = until.map(|at| s.on_our_clock(at));
+                return rest(s, Status::Waiting, Some(reason), until, words);
+            }
+            Verdict::Ready(why) => {
+                if let Err(wait) = delete(s, retiring, why) {
+                    return rest(s, Status::Troubled, Some(wait.reason), wait.until, wait.words);
+                }
+            }
+        }
     }
     match &s.observed.list {
         Some(Ok(_)) => sinks::probably_gone(s).unwrap_or_else(|| {
@@ -454,8 +461,13 @@ fn idle_words(s: &Situation<'_>) -> String {
     let due = due::next(s.policy, s.record);
     match due.at {
         Some(at) => {
-            let next =
-                format!("nothing is due before {}: {}", date(s.on_our_clock(at)), due.because);
+            let at = s.on_our_clock(at);
+            let next = match rotate::floor(s, &due).filter(|floor| floor.until > at) {
+                Some(floor) => {
+                    format!("nothing is due before {}: {}", date(floor.until), floor.because())
+                }
+                None => format!("nothing is due before {}: {}", date(at), due.because),
+            };
             match held::start(s, &due) {
                 Some(hold::Start { at, hold: Some(hold), .. }) => {
                     let at = date(s.on_our_clock(at));

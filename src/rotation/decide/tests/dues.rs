@@ -5,15 +5,20 @@ use std::{collections::BTreeSet, time::Duration};
 use chrono::TimeDelta;
 use proptest::prelude::*;
 
-use super::world::{World, days, policy, scopes};
+use super::world::{World, days, place, policy, scopes};
 use crate::rotation::{
+    decide::Status,
     due,
     fixture::{self, id, there},
     policy::{Lead, Mode, Policy, ScopePolicy, Share},
     record::{Current, Missing, Record},
     schedule::{Jitter, Schedule},
+    why::Reason,
 };
-use crate::token::{ConnectionId, Listed, Scope};
+use crate::{
+    token::{ConnectionId, Listed, Scope},
+    words::date,
+};
 
 fn share(share: f64) -> Option<Lead> {
     Share::try_new(share).map(Lead::Share)
@@ -322,6 +327,21 @@ fn the_next_rotation_is_as_far_off_as_the_last_one_keeps_it() {
     let began = world.record.last_rotation.as_ref().unwrap().began;
     let (rest, why) = world.run();
     assert_eq!(rest.next_rotation, Some(began + due::FLOOR), "{why}");
+    let before = format!("nothing is due before {}: ", date(began + due::FLOOR));
+    assert!(why.starts_with(&before), "one time, not two: {why}");
+    // What fails meanwhile is not hidden behind the wait, whether or not it is due already.
+    let mut fails = world.clone();
+    for minutes in [1, 10] {
+        fails.unreadable.clear();
+        fails.live(TimeDelta::minutes(minutes));
+        fails.unreadable.insert(place("a"));
+        let (rest, why) = fails.live(TimeDelta::minutes(1));
+        let stands = (rest.status, rest.reason);
+        assert_eq!(stands, (Status::Troubled, Some(Reason::SinkUnavailable)), "{why}");
+    }
+    fails.unreadable.clear();
+    let (rest, why) = fails.live(TimeDelta::minutes(1));
+    assert_eq!((rest.status, rest.reason), (Status::Waiting, Some(Reason::Overlap)), "{why}");
     // What is said then is so.
     world.live(TimeDelta::minutes(14));
     assert_eq!(world.holds("a"), Some("new-1".to_owned()), "{:?}", world.log);

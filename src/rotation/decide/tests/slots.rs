@@ -169,6 +169,12 @@ fn a_wish_from_before_the_current_token_leaves_it_its_overlap() {
     operator_revokes(&mut said_again, &id("new-1"), false).unwrap();
     said_again.run();
     assert!(!said_again.is_listed("new-1"), "now that is known: {:?}", said_again.log);
+    let mut watched = world.clone();
+    watched.policy.terms.mode = Mode::Observe;
+    let (rest, why) = watched.run();
+    assert!(watched.is_listed("new-1"), "{:?}", watched.log);
+    assert_eq!((rest.status, rest.reason), (Status::Waiting, Some(Reason::Overlap)), "{why}");
+    assert!(rest.until.is_some() && why.contains("is kept until "), "{why}");
     world.live(TimeDelta::days(3));
     assert!(!world.is_listed("new-1"), "{:?}", world.log);
 }
