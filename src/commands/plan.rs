@@ -90,7 +90,8 @@ impl Session<'_> {
         let rows =
             self.plans(&app, connections, &RotationRequest::Due, &self.patience(), ahead).await;
         app.close(self.farewell(None)).await;
-        let text = text(&rows, &self.config.surveys(), self.clock.now());
+        let now = self.clock.now();
+        let text = self.served().await.notice(now) + &text(&rows, &self.config.surveys(), now);
         Ok(Answer::shown(rows, text))
     }
 }

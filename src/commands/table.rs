@@ -223,12 +223,15 @@ impl Table {
         let fitting: Vec<&Line> = bad
             .iter()
             .copied()
-            .take_while(|line| {
+            .enumerate()
+            .take_while(|(nth, line)| {
                 let height = self.height(line, &widths);
-                let fits = height <= left;
+                // The worst is shown whatever room there is: nothing else says what to do.
+                let fits = height <= left || *nth == 0;
                 left = left.saturating_sub(height);
                 fits
             })
+            .map(|(_, line)| line)
             .collect();
         let mut text = sums.to_owned();
         if !fitting.is_empty() {
@@ -237,7 +240,7 @@ impl Table {
         }
         let more = bad.len() - fitting.len();
         if more > 0 {
-            let _ = writeln!(text, "{more} more: `scimitar status --where attention`");
+            let _ = writeln!(text, "{more} more with trouble: `scimitar status --all` lists them");
         }
         let others = self.lines.len() - bad.len();
         if others > 0 {
@@ -462,7 +465,15 @@ mod tests {
             "{text}"
         );
         let small = many.text_within(5, "103 connections\n");
-        assert!(small.contains("1 more: `scimitar status --where attention`"), "{small}");
+        assert!(
+            small.contains("a-long-name-of-acme  failing"),
+            "no room, and all the same: {small}"
+        );
+        assert!(!small.contains(" with trouble: "), "{small}");
+        let (row, record) = row("d");
+        many.add(&row, Some(&record), State::Failing);
+        let small = many.text_within(5, "104 connections\n");
+        assert!(small.contains("1 more with trouble: `scimitar status --all`"), "{small}");
         let few = table(terminal(120));
         let whole = few.text_within(40, "sums\n");
         assert_eq!(whole, format!("sums\n\n{}", few.text()));

@@ -252,7 +252,7 @@ impl Session<'_> {
     /// Explains connections by what the ledger knows; nobody is asked.
     async fn explain_known(&self, asked: &Asked, ledger: &dyn Ledger) -> Result<Answer, Failure> {
         let now = self.clock.now();
-        let (mut rows, mut text) = (Vec::new(), String::new());
+        let (mut rows, mut text) = (Vec::new(), self.served().await.notice(now));
         for policy in self.policies().filter(|policy| asked.connections.contains(&policy.name)) {
             let record = ledger.load(&policy.key).await?.map(|stored| stored.record);
             let looked = stored_status::looked_up(ledger, &policy, record.as_ref(), now).await?;
@@ -305,7 +305,8 @@ impl Session<'_> {
             let plan = forecast(&situation, until);
             rows.push(plan::row_of(&policy, plan, record, now));
         }
-        let text = plan::text(&rows, &self.config.surveys(), now);
+        let text =
+            self.served().await.notice(now) + &plan::text(&rows, &self.config.surveys(), now);
         Ok(Answer::shown(rows, text))
     }
 }

@@ -29,6 +29,11 @@ fn a_daemon_that_was_killed_is_told_of_until_another_runs() {
         explained.starts_with(&format!("the daemon does not run: process {pid}")),
         "{explained}"
     );
+    // Nor does who has no secret have to know that another command says it.
+    for command in ["explain", "plan"] {
+        let said = world.call(&[command, "initech-okta"]).run().stdout;
+        assert!(said.starts_with(&format!("the daemon does not run: process {pid}")), "{said}");
+    }
     // Its work on one connection is not all of its work.
     let once = |arguments: &[&str]| {
         world.call(arguments).env("CLIENT_SECRET", CLIENT_SECRET).run().exits(0);
