@@ -407,7 +407,11 @@ fn life(token: &Listed, used: Option<ProviderTime>, now: Timestamp) -> String {
 
 /// "for 10m (since 2026-11-22 04:00 UTC)".
 fn lasting(at: impl Told, now: Timestamp) -> String {
-    format!("for {} (since {})", short(since(at, now)), date_seen(at, now))
+    let lasted = since(at, now);
+    match lasted.as_millis() {
+        0..500 => format!("since {}", date_seen(at, now)),
+        _ => format!("for {} (since {})", short(lasted), date_seen(at, now)),
+    }
 }
 
 fn times(count: usize, what: &str) -> String {

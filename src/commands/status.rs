@@ -17,7 +17,7 @@ use crate::{
     cli::{List, Output, Sort},
     clock::{Clock, Timestamp, spelled},
     engine::{report::Outcome, stored_status, watched_row::WatchedRow},
-    ledger::{Ledger, LedgerError, Stored, sqlite},
+    ledger::{Ledger, LedgerError, Stored},
     rotation::{
         policy::Policy,
         record::Record,
@@ -46,6 +46,8 @@ struct Seen {
     /// Why each stands so, where changes are told.
     whys: Vec<String>,
     made: Vec<MadeRow>,
+    /// What was known of the daemon, where changes are told.
+    served: Served,
 }
 
 impl Session<'_> {
@@ -94,9 +96,12 @@ impl Session<'_> {
                 let text = self.shown(&seen, &watched, ledger.as_ref(), list, now).await?;
                 redrawn(&text, self.screen.height, now)
             } else {
+                seen.served = self.served().await;
                 match &before {
-                    None => self.sums(&seen, now).await + &troubles(&seen, now),
-                    Some(before) => changes(before, &seen, now),
+                    None => {
+                        sums(&seen.briefs, now, &self.screen, &seen.served) + &troubles(&seen, now)
+                    }
+                    Some(before) => daemons(before, &seen, now) + &changes(before, &seen, now),
                 }
             };
             if !self.show(&text) {
@@ -122,7 +127,9 @@ impl Session<'_> {
         in_text: bool,
     ) -> Result<Seen, Failure> {
         let table = Table::at(now, self.screen);
-        let mut seen = Seen { table, briefs: Vec::new(), whys: Vec::new(), made: Vec::new() };
+        let served = Served::Unasked;
+        let mut seen =
+            Seen { table, briefs: Vec::new(), whys: Vec::new(), made: Vec::new(), served };
         let mut policies =
             self.policies().filter(|policy| asked.connections.contains(&policy.name));
         let mut page: Vec<Policy> = policies.by_ref().take(PAGE).collect();
@@ -193,13 +200,7 @@ impl Session<'_> {
         if self.caller.is_some() {
             return Served::Unasked;
         }
-        let file = self.config.state.file().map(ToOwned::to_owned);
-        let look = tokio::task::spawn_blocking(move || sqlite::killed(&file?));
-        match look.await.ok().flatten() {
-            Some(daemon) => Served::Killed(daemon),
-            None if self.unanswered => Served::Unanswered,
-            None => Served::Unasked,
-        }
+        Served::of(self.config.state.file(), self.unanswered).await
     }
 
     async fn shown(
@@ -287,6 +288,23 @@ fn troubles(seen: &Seen, now: Timestamp) -> String {
     bad.map(|(brief, why)| line(brief, brief.state.as_str(), why, now)).collect()
 }
 
+/// A line where the daemon was killed since, or runs again.
+fn daemons(before: &Seen, seen: &Seen, now: Timestamp) -> String {
+    match (&before.served, &seen.served) {
+        (was, is) if was == is => String::new(),
+        (_, is @ (Served::Killed(_) | Served::Silent(_))) => {
+            format!("{} {}", stamp(now), is.notice(now))
+        }
+        (Served::Killed(_), Served::Unasked | Served::Unanswered) => {
+            format!("{} the daemon runs again, or a later run has checked since\n", stamp(now))
+        }
+        (
+            Served::Unasked | Served::Unanswered | Served::Silent(_),
+            Served::Unasked | Served::Unanswered,
+        ) => String::new(),
+    }
+}
+
 /// A line for each that stands otherwise than before, and for each that was rotated.
 fn changes(before: &Seen, seen: &Seen, now: Timestamp) -> String {
     let pairs = before.briefs.iter().zip(seen.briefs.iter().zip(&seen.whys));
@@ -326,7 +344,9 @@ fn order(rows: &[Brief], sort: Sort) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::parse_timestamp, rotation::fixture, token::ConnectionName};
+    use crate::{
+        clock::parse_timestamp, ledger::sqlite::Daemon, rotation::fixture, token::ConnectionName,
+    };
 
     fn now() -> Timestamp {
         parse_timestamp("2026-11-22T04:00:00Z").unwrap()
@@ -370,12 +390,34 @@ mod tests {
     }
 
     #[test]
+    fn a_watch_tells_that_the_daemon_was_killed_and_is_back() {
+        let seen = |served: &Served| Seen {
+            table: Table::at(now(), Default::default()),
+            whys: Vec::new(),
+            briefs: Vec::new(),
+            made: Vec::new(),
+            served: served.clone(),
+        };
+        let daemon = Daemon { pid: 4711, since: now() - TimeDelta::hours(5) };
+        let [killed, silent] = [Served::Killed(daemon.clone()), Served::Silent(daemon)];
+        let told = |was: &Served, is: &Served| daemons(&seen(was), &seen(is), now());
+        assert_eq!(told(&Served::Unasked, &Served::Unanswered), "");
+        assert_eq!(told(&killed, &killed), "");
+        let line = told(&Served::Unasked, &killed);
+        assert!(line.starts_with("2026-11-22 04:00:00 UTC the daemon does not run: process 4711"));
+        assert_eq!(line.lines().count(), 1);
+        assert!(told(&Served::Unasked, &silent).contains("does not answer: process 4711"));
+        assert!(told(&killed, &Served::Unasked).contains("the daemon runs again"));
+    }
+
+    #[test]
     fn a_watch_tells_changes_and_nothing_else() {
         let seen = |briefs: Vec<Brief>| Seen {
             table: Table::at(now(), Default::default()),
             whys: briefs.iter().map(|brief| format!("why of {}", brief.connection)).collect(),
             briefs,
             made: Vec::new(),
+            served: Served::Unasked,
         };
         let before = seen(fleet());
         assert_eq!(changes(&before, &seen(fleet()), now()), "");

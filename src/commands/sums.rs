@@ -1,6 +1,6 @@
 //! The line of sums that `status` begins with: how many stand how, what is next, and how old that is.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
 use super::{
     screen::Screen,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     clock::{ProviderTime, Timestamp},
-    ledger::sqlite::Daemon,
+    ledger::sqlite::{self, Daemon, Left},
     token::ConnectionName,
 };
 
@@ -39,20 +39,41 @@ pub enum Served {
     Unasked,
     /// None answered that was asked.
     Unanswered,
+    /// None answered that was asked, although this one lives.
+    Silent(Daemon),
     /// The last one was killed, and none serves the ledger now.
     Killed(Daemon),
 }
 
 impl Served {
-    /// A line where nothing is rotated, whatever is said of the connections; else nothing.
+    /// What the ledger says of the daemon; whether it was asked and none answered.
+    pub(super) async fn of(ledger: Option<&Path>, unanswered: bool) -> Self {
+        let file = ledger.map(ToOwned::to_owned);
+        let look = tokio::task::spawn_blocking(move || sqlite::left(&file?));
+        match look.await.ok().flatten() {
+            Some(Left::Killed(daemon)) => Self::Killed(daemon),
+            Some(Left::Lives(daemon)) if unanswered => Self::Silent(daemon),
+            None if unanswered => Self::Unanswered,
+            Some(Left::Lives(_)) | None => Self::Unasked,
+        }
+    }
+
+    /// A line where nothing is rotated, or that is not known, whatever is said of the connections; else nothing.
     #[must_use]
     pub fn notice(&self, now: Timestamp) -> String {
-        let Self::Killed(Daemon { pid, since: began }) = self else { return String::new() };
-        format!(
-            "the daemon does not run: process {pid}, started {} ago, was killed or crashed. Nothing is rotated \
-             until it is started again\n",
-            short(since(*began, now))
-        )
+        match self {
+            Self::Killed(Daemon { pid, since: began }) => format!(
+                "the daemon does not run: process {pid}, started {} ago, was killed or crashed. Nothing is \
+                 rotated until it is started again\n",
+                short(since(*began, now))
+            ),
+            Self::Silent(Daemon { pid, since: began }) => format!(
+                "the daemon does not answer: process {pid}, started {} ago, lives, and is stopped or hangs, or its \
+                 control socket cannot be reached from here. Its log says more; if it hangs, restart it\n",
+                short(since(*began, now))
+            ),
+            Self::Unasked | Self::Unanswered => String::new(),
+        }
     }
 }
 
@@ -90,9 +111,9 @@ fn checked(rows: &[Brief], now: Timestamp, served: &Served) -> String {
         age => format!("{age} ago"),
     });
     match (last, served) {
-        (None, Served::Unasked | Served::Killed(_)) => String::new(),
+        (None, Served::Unasked | Served::Killed(_) | Served::Silent(_)) => String::new(),
         (None, Served::Unanswered) => "; no daemon answered".to_owned(),
-        (Some(ago), Served::Killed(_)) => format!("; last check {ago}"),
+        (Some(ago), Served::Killed(_) | Served::Silent(_)) => format!("; last check {ago}"),
         (Some(ago), _) if neglected => {
             let silent = if *served == Served::Unanswered { "no daemon answered, " } else { "" };
             format!("; {silent}last check {ago}: probably neither a daemon nor a timer runs")

@@ -146,7 +146,13 @@ pub fn ways_out(row: &Row) -> Vec<Way> {
     if ways.is_empty() {
         let confirms = quoted(&row.why).filter(|_| row.reason == Some(Reason::PlaceChanged));
         if let Some(command) = confirms {
-            return vec![(command.to_owned(), "if readers now take the token from the new place")];
+            // What is away comes back more often than readers move: to accept an empty place would leave them
+            // without the next token.
+            let (again, _) = check_now(row);
+            return vec![
+                (again, "once the previous place is back: check it now"),
+                (command.to_owned(), "only if readers now take the token from the new place"),
+            ];
         }
         let name = &row.connection;
         let what = "why it waits, what ends the wait, and until when";

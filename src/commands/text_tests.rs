@@ -313,7 +313,7 @@ fn a_command_that_is_refused_is_not_its_own_way_out() {
     let confirm = "scimitar adopt initech-okta --place x";
     row.why = format!("it is now elsewhere: restore it, or confirm with `{confirm}`");
     row.reason = Some(Reason::PlaceChanged);
-    assert_eq!(ways(&row), [confirm]);
+    assert_eq!(ways(&row), ["scimitar once initech-okta", confirm], "what was there comes first");
     row.reason = Some(Reason::Overlap);
     assert_eq!(ways(&row), ["scimitar explain initech-okta"]);
 }

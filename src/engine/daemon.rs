@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    lanes::{Lanes, Next, by_key},
+    lanes::{Lanes, Next, by_key, earlier},
     live::{Live, Obstacle},
     pulse::{Doing, Pulse},
     report::{Report, Scope},
@@ -93,7 +93,8 @@ pub async fn run(
         if now + SET_BACK < last {
             // Every moment noted before would come that much too late.
             tracing::warn!(back = %(last - now), "the host's clock was set back by {} s; checking every connection again", (last - now).num_seconds());
-            daemon.attend_to_all(now, &RotationRequest::Due);
+            let keys = daemon.connections.keys();
+            keys.for_each(|key| daemon.lanes.put(key, now, RotationRequest::Due));
         }
         last = now;
         let stop = daemon.stop.clone();
@@ -178,19 +179,21 @@ impl Daemon {
         };
         daemon.share_out();
         // A place may have been emptied while nobody looked.
-        let since = daemon.now();
-        daemon.attend_to_all(since, &RotationRequest::First { since });
+        daemon.look_at_all();
         daemon
+    }
+
+    fn look_at_all(&mut self) {
+        let (engine, since) = (&self.engine, self.engine.clock.now());
+        let order = engine.ledger.is_shared().then(|| engine.entropy.bits());
+        for key in self.connections.keys() {
+            let at = since - order.map(|order| earlier(order, key)).unwrap_or_default();
+            self.lanes.put(key, at, RotationRequest::First { since });
+        }
     }
 
     fn now(&self) -> Timestamp {
         self.engine.clock.now()
-    }
-
-    fn attend_to_all(&mut self, now: Timestamp, request: &RotationRequest) {
-        for key in self.connections.keys() {
-            self.lanes.put(key, now, request.clone());
-        }
     }
 
     fn share_out(&mut self) {

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use chrono::TimeDelta;
+
 use super::{
     agenda::Agenda,
     pool::{Lane, Pool, Seat},
@@ -13,6 +15,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    rotation::{backoff, due},
     token::{ConnectionKey, Tenant},
 };
 
@@ -242,10 +245,50 @@ fn of<'a>(
         .take_while(move |(lane, _)| lane.tenant == *tenant)
 }
 
+/// How much earlier than others a connection is due at the start, of a second. Replicas go through the connections
+/// each in an order of its own: in the same one they would meet at each, and wait for one another.
+pub(super) fn earlier(order: u64, key: &ConnectionKey) -> TimeDelta {
+    let place = backoff::mix(order ^ due::salt(key)) % 1_000_000;
+    TimeDelta::microseconds(i64::try_from(place).unwrap_or_default())
+}
+
 /// Connections by their keys.
 pub(super) fn by_key(connections: &[Arc<Connection>]) -> BTreeMap<ConnectionKey, Arc<Connection>> {
     connections
         .iter()
         .map(|connection| (connection.policy.key.clone(), Arc::clone(connection)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{ConnectionId, Tenant};
+
+    #[test]
+    fn each_replica_has_an_order_of_its_own() {
+        let tenant = Tenant::try_new("acme.example").unwrap();
+        let keys: Vec<ConnectionKey> = (0..100)
+            .map(|nth| ConnectionKey {
+                tenant: tenant.clone(),
+                connection: ConnectionId::try_new(format!("con_{nth}")).unwrap(),
+            })
+            .collect();
+        let ordered = |order: u64| {
+            let mut ordered: Vec<(TimeDelta, usize)> =
+                keys.iter().enumerate().map(|(nth, key)| (earlier(order, key), nth)).collect();
+            ordered.sort_unstable();
+            ordered
+        };
+        for order in [0, 1, u64::MAX] {
+            let all = ordered(order);
+            let within = TimeDelta::zero()..TimeDelta::seconds(1);
+            assert!(all.iter().all(|(by, _)| within.contains(by)), "{all:?}");
+            assert_eq!(all, ordered(order), "it stays");
+            let ahead = |other: &[(TimeDelta, usize)]| {
+                all.iter().zip(other).filter(|(one, other)| one.1 == other.1).count()
+            };
+            assert!(ahead(&ordered(order ^ 7)) < 10, "of 100 about one is at the same place");
+        }
+    }
 }

@@ -16,7 +16,7 @@ use crate::{
     ledger::{Durability, LedgerError, Losses},
     rotation::{
         answer::{self, Unready},
-        decide::{self, AskClient, Veto},
+        decide::{self, AskClient, CheckWrites, Veto},
         observe::{FRESH, Held, SeenList, SeenSink},
     },
     sink::{Contents, Reading, Sink},
@@ -28,16 +28,24 @@ use crate::{
 const LONGEST_READ: TimeDelta = TimeDelta::seconds(15);
 const _: () = assert!(LONGEST_READ.num_seconds() * 2 <= FRESH.num_seconds());
 
+/// What places said to whether they would take a write.
+type WriteAnswers = Vec<(PlaceKey, Result<(), Fault>)>;
+
 impl Run<'_> {
     pub(super) async fn look(
         &mut self,
         list: bool,
         places: &BTreeSet<PlaceKey>,
+        writes: &CheckWrites,
     ) -> Result<(), Stop> {
         let list = if list { self.look_at_provider().await? } else { None };
         let sinks = self.look_at_places(places).await?;
+        // With the look, so that a check is written down once.
+        let answers = self.check_writes(writes).await?;
         let event = answer::looked(&self.situation(), list, sinks);
         self.lease.store(&event, "looked")?;
+        let checked = answer::writes_checked(&self.situation(), writes.all, answers);
+        self.write(checked)?;
         // The value that readers of the current token get: it was taken over, or an earlier version
         // minted it.
         if let Some(id) = self.record().current.as_ref().map(|current| current.token.id.clone()) {
@@ -155,14 +163,30 @@ impl Run<'_> {
         }
     }
 
+    /// Asks these places the same while no rotation is due.
+    async fn check_writes(&mut self, writes: &CheckWrites) -> Result<WriteAnswers, Stop> {
+        let mut answers = Vec::new();
+        if writes.places.is_empty() {
+            return Ok(answers);
+        }
+        self.lease.ready(Durability::Soon).await?;
+        for sink in self.sinks.iter().filter(|sink| writes.places.contains(&sink.place().key)) {
+            answers.push((sink.place().key.clone(), self.takes_a_write(&**sink).await?));
+        }
+        Ok(answers)
+    }
+
+    async fn takes_a_write(&self, sink: &dyn Sink) -> Result<Result<(), Fault>, Stop> {
+        let unasked = Reading::new(unasked(), Contents::Unmarked { value: None });
+        let reading = self.memory.reading(&sink.place().key).unwrap_or(&unasked);
+        let shows = self.at_place(Some(sink), "prove_writable", sink.prove_writable(reading));
+        self.reading(shows).await
+    }
+
     async fn shown(&self, all: bool, veto: Veto) -> Result<Result<(), Unready>, Stop> {
         let mut sinks = Vec::new();
         for sink in &self.sinks {
-            let unasked = Reading::new(unasked(), Contents::Unmarked { value: None });
-            let reading = self.memory.reading(&sink.place().key).unwrap_or(&unasked);
-            let shows =
-                self.at_place(Some(&**sink), "prove_writable", sink.prove_writable(reading));
-            let answer = self.reading(shows).await?;
+            let answer = self.takes_a_write(&**sink).await?;
             let enough = all && answer.is_err();
             sinks.push((sink.readable(), answer));
             if enough {

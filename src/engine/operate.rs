@@ -4,6 +4,7 @@ use super::{lease::Stop, report::Report, run::Run, worker::Operation};
 use crate::{
     ledger::Durability,
     rotation::{
+        decide::CheckWrites,
         event::Event,
         operate::{self, NotDone},
     },
@@ -28,7 +29,7 @@ impl Run<'_> {
     /// What was done, in words, or why not.
     async fn do_as_told(&mut self, operation: &Operation) -> Result<Result<String, NotDone>, Stop> {
         let places = self.record().readable_places();
-        self.look(true, &places).await?;
+        self.look(true, &places, &CheckWrites::default()).await?;
         let situation = self.situation();
         let judged = match operation {
             Operation::Adopt(id) => operate::adopt(&situation, id),
@@ -78,7 +79,7 @@ impl Run<'_> {
         self.lease.ready(Durability::Now).await?;
         if matches!(operation, Operation::AcceptPlace(_)) {
             // What was not believed a moment ago counts now.
-            self.look(true, &places).await?;
+            self.look(true, &places, &CheckWrites::default()).await?;
         }
         Ok(Ok(words))
     }

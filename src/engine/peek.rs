@@ -14,7 +14,9 @@ use crate::{
     clock::Timestamp,
     ledger::scratch::Scratch,
     rotation::{
-        decide::{Draw, Situation, Step, decide, is_worth_asking, next_rotation, warnings},
+        decide::{
+            CheckWrites, Draw, Situation, Step, decide, is_worth_asking, next_rotation, warnings,
+        },
         forecast::{Forecast, forecast},
         observe::Observed,
         record::Record,
@@ -52,7 +54,7 @@ impl Engine {
             Box::pin(scratch.open(&seat, connection, claimed, request, patience, By::Schedule))
                 .await?;
         let places = run.record().readable_places();
-        if let Err(stop) = run.look(true, &places).await {
+        if let Err(stop) = run.look(true, &places, &CheckWrites::default()).await {
             return Err(Box::new(run.stopped(stop).await));
         }
         if is_worth_asking(&run.situation())

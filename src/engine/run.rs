@@ -98,6 +98,7 @@ impl<'a> Run<'a> {
                 .map(|sink| ConfiguredPlace {
                     place: sink.place().clone(),
                     readable: sink.readable(),
+                    write_check: sink.write_check(),
                     lingers: sink.lingers(),
                     keeps_earlier: sink.keeps_earlier(),
                     overwrite: sink.overwrites(),
@@ -146,7 +147,7 @@ impl<'a> Run<'a> {
             self.engine().progress.step(&self.record().name, words);
         }
         match step {
-            Step::Look { list, places } => self.look(list, &places).await?,
+            Step::Look { list, places, writes } => self.look(list, &places, &writes).await?,
             Step::Inspect => self.inspect().await?,
             Step::Configure(change) => self.configure(*change, why).await?,
             Step::Note(event) => self.note(&event, why)?,

@@ -103,6 +103,7 @@ fn volume(event: &Event, outcome: Outcome, before: &Record, after: &Record) -> V
             | Event::Judged { .. }
             | Event::Settled { .. }
             | Event::CurrentProbed { .. }
+            | Event::WritesChecked { .. }
             | Event::ProbeUser(_)
             | Event::Notified { .. },
             _,

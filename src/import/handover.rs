@@ -158,7 +158,7 @@ fn steps(
          #    a replacement first; the token in use stays valid:"
     )?;
     for connection in connections {
-        writeln!(text, "#      scimitar --rotate-now {}", connection.name)?;
+        writeln!(text, "#      scimitar rotate {}", connection.name)?;
     }
     writeln!(text, "#")?;
     writeln!(

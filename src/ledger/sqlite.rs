@@ -39,7 +39,7 @@ use self::{
 };
 pub use self::{
     host::{LeaseClock, can_hold_a_ledger},
-    serving::{Daemon, Serving, forget_killed, killed},
+    serving::{Daemon, Left, Serving, forget_killed, killed, left},
 };
 use super::{
     Claim, Claimed, Durability, Entry, Ledger, LedgerError, Losses, Stored, Then, Writing,

@@ -66,6 +66,7 @@ fn is_look(event: &Event) -> bool {
     matches!(
         event,
         Event::CurrentProbed { .. }
+            | Event::WritesChecked { .. }
             | Event::Place {
                 what: PlaceEvent::ClientAsked { .. } | PlaceEvent::ClientSilent { .. },
                 ..

@@ -21,7 +21,7 @@ use super::{
     observe::{SeenList, SeenSink},
     pause::Pause,
     policy::{Retire, Verify},
-    record::{Cause, Decided, Intent, Proof, Trouble},
+    record::{Cause, Decided, Intent, Proof, Trouble, WriteCheck},
     uptake::Uptake,
 };
 use crate::{
@@ -37,6 +37,8 @@ pub struct ConfiguredPlace {
     pub place: Place,
     /// Whether it can be asked.
     pub readable: bool,
+    /// When it is asked whether it would take a write.
+    pub write_check: WriteCheck,
     /// How long a lost promote may still land.
     pub lingers: Duration,
     /// Whether an earlier state stays there for readers to go back to.
@@ -167,6 +169,13 @@ pub enum Event {
     Judged {
         /// Since when it has not.
         unsatisfied_since: Option<ProviderTime>,
+    },
+    /// Places were asked whether they would take a write, while none was to be made.
+    WritesChecked {
+        /// When, if all were asked.
+        all_at: Option<Timestamp>,
+        /// What each said: `None`, or why it would not.
+        places: BTreeMap<PlaceKey, Option<Trouble>>,
     },
     /// Something happened to one place.
     Place {
@@ -301,6 +310,7 @@ impl Event {
             Self::Proven(_) => "proven",
             Self::ValueKnown { .. } => "value_known",
             Self::Judged { .. } => "judged",
+            Self::WritesChecked { .. } => "writes_checked",
             Self::Place { what, .. } => what.name(),
             Self::Settled { .. } => "settled",
             Self::SettledInPart { .. } => "settled_in_part",

@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 
 use super::{
     decide::{
-        About, AskClient, Decision, Draw, Forget, Inquiry, Promote, Revoke, Situation, Stage,
-        Status, Step, Timeouts, Veto, decide_and_tell, wake_at,
+        About, AskClient, CheckWrites, Decision, Draw, Forget, Inquiry, Promote, Revoke, Situation,
+        Stage, Status, Step, Timeouts, Veto, decide_and_tell, wake_at,
     },
     event::{ConfigEvent, Event, PlaceEvent, ProbeUserEvent, RetiringEvent},
     observe::{Held, LAG, Observed, SeenList, SeenSink, Staging},
@@ -184,8 +184,14 @@ impl Ideal<'_> {
         let connection = self.policy.key.connection.clone();
         let nothing = "nothing was changed";
         match step {
-            Step::Look { .. } => {
+            Step::Look { writes: CheckWrites { places, all }, .. } => {
                 self.look()?;
+                // Each would, and to ask changes nothing.
+                let places: BTreeMap<_, _> =
+                    places.into_iter().map(|place| (place, None)).collect();
+                if !places.is_empty() {
+                    self.apply(Event::WritesChecked { all_at: all.then_some(self.now), places })?;
+                }
                 Some((None, nothing))
             }
             Step::Note(event) => {

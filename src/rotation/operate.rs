@@ -404,7 +404,7 @@ pub fn revoke(s: &Situation<'_>, id: &TokenId, force: bool) -> Result<Done, NotD
     if (target || holder.is_some()) && !force {
         let place = holder.map_or("the sinks", |sink| sink.place.location.as_str());
         return Err(NotDone::Refused(format!(
-            "{id} is the token in use ({place} holds it): revoking it causes an outage until the next rotation. `scimitar --rotate-now {name}` replaces it without an outage; --force revokes it anyway",
+            "{id} is the token in use ({place} holds it): revoking it causes an outage until the next rotation. `scimitar rotate {name}` replaces it without an outage; --force revokes it anyway",
             name = s.record.name
         )));
     }

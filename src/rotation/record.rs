@@ -9,7 +9,7 @@ pub use super::{
     intent::{Asked, Intent},
     probe::{Mark, Probe},
     retiring::{Cause, RETIRING_STATES, Retiring, RetiringState},
-    sink_state::{Begun, Drift, Residue, SinkState, Unlisted},
+    sink_state::{Begun, Drift, Residue, SinkState, Unlisted, WriteCheck},
     skew::Skew,
     trouble::{Trouble, Troubles, Work},
 };
@@ -122,6 +122,9 @@ pub struct Record {
     /// What the last proof by writing came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub write_proof: Option<WriteProof>,
+    /// When all places were last asked whether they would take a write.
+    #[serde(default, with = "stored", skip_serializing_if = "Option::is_none")]
+    pub writes_checked: Option<Timestamp>,
     /// When something is to be done next.
     #[serde(default, with = "stored")]
     pub wake_at: Option<Timestamp>,
@@ -385,6 +388,7 @@ impl Record {
             scim: None,
             probe_user: None,
             write_proof: None,
+            writes_checked: None,
             wake_at: None,
             work_at: None,
             next_rotation: None,

@@ -26,6 +26,9 @@ pub struct SinkState {
     pub place: Place,
     /// Whether it can be asked.
     pub readable: bool,
+    /// When it is asked whether it would take a write, while none is to be made.
+    #[serde(default, skip_serializing_if = "WriteCheck::is_now_and_then")]
+    pub write_check: WriteCheck,
     /// How long a promote whose answer was lost may still land.
     pub lingers: Duration,
     /// The token that it was last seen or told to hold.
@@ -88,6 +91,25 @@ pub struct SinkState {
     /// What leads, or may lead, to tokens that readers do not get: taken away once they are gone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub residue: BTreeMap<TokenId, Residue>,
+}
+
+/// When a place is asked whether it would take a write, while none is to be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WriteCheck {
+    /// With each check: it is on this host, and answers without a request.
+    Each,
+    /// With one check of many: to ask costs requests.
+    #[default]
+    NowAndThen,
+    /// Only while it has refused: to ask is a write, which others may be told of.
+    Refused,
+}
+
+impl WriteCheck {
+    fn is_now_and_then(&self) -> bool {
+        *self == Self::NowAndThen
+    }
 }
 
 /// A promote, written down before it was sent.
@@ -158,6 +180,7 @@ impl SinkState {
         Self {
             place,
             readable,
+            write_check: WriteCheck::default(),
             lingers: Duration::ZERO,
             holds: None,
             version: None,
@@ -280,6 +303,20 @@ impl SinkState {
         }
         self.holds = id;
         self.version = Some(version);
+    }
+
+    /// It was asked whether it would take a write: one that does not is one that could not be written.
+    pub(super) fn would_take(&mut self, refused: Option<Trouble>) {
+        match refused {
+            Some(trouble) => self.write_failed(trouble),
+            None if self.unwritable => self.clear_trouble(),
+            None => {}
+        }
+    }
+
+    pub(super) fn write_failed(&mut self, trouble: Trouble) {
+        self.trouble = Some(trouble);
+        self.unwritable = true;
     }
 
     /// Nothing is wrong there any more.

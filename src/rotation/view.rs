@@ -315,7 +315,7 @@ pub fn sink_status(sink: &SinkState, wanted: Option<&TokenId>) -> SinkStatus {
         SinkStatus::Drift
     } else if sink.begun.is_some() || sink.waits_for_person().is_some() {
         SinkStatus::Pending
-    } else if sink.trouble.is_some() && (holds_wanted || sink.holds.is_none()) {
+    } else if sink.trouble.is_some() && (holds_wanted && !sink.unwritable || sink.holds.is_none()) {
         SinkStatus::Unreadable
     } else if holds_wanted {
         SinkStatus::Delivered

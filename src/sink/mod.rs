@@ -38,6 +38,7 @@ pub use crate::{
     place::{Container, Marks, Place, Remembered, Version},
     rotation::{
         observe::Loss,
+        record::WriteCheck,
         uptake::{Account, Uptake},
     },
 };
@@ -256,6 +257,11 @@ pub trait Sink: fmt::Debug + Send + Sync {
         let _ = (delivery, fence);
         let doing = format!("stage a token in {}", self.place().location);
         Err(Fault::new(doing, Class::Terminal, Code::Io, "a token cannot be staged there"))
+    }
+
+    /// When [`Sink::prove_writable`] is asked while no rotation is due.
+    fn write_check(&self) -> WriteCheck {
+        WriteCheck::NowAndThen
     }
 
     /// Whether an earlier state stays there for readers to go back to.

@@ -353,7 +353,7 @@ fn commands(name: &str, status: &ConnectionStatus) -> Vec<Command> {
     vec![
         Command { label: "Explain", line: format!("scimitar explain {name}") },
         Command { label: "Plan", line: format!("scimitar plan {name}") },
-        Command { label: "Rotate now", line: format!("scimitar --rotate-now {name}") },
+        Command { label: "Rotate now", line: format!("scimitar rotate {name}") },
         pause,
     ]
 }

@@ -29,6 +29,7 @@ use crate::{
         select::Asked,
         session::Session,
         standing::Stands,
+        sums::Served,
         voice::Voice,
         watched,
     },
@@ -95,7 +96,16 @@ pub(in crate::commands) async fn answer(
             let from_ledger = FromLedger { complete: true, why, problems: Vec::new() };
             Ok(Answer { from_ledger: Some(from_ledger), ..answer })
         }
-        Ok(_) => Err(Failure { message: way_out(&failure, site), ..failure }),
+        Ok(config) => {
+            // Whoever may not act without the daemon learns first that it is gone.
+            let unanswered = site.not_served.absence == Absence::NoAnswer;
+            let served = Served::of(config.state.file(), unanswered).await;
+            let notice = match served.notice(site.clock.now()).trim_end() {
+                "" => String::new(),
+                notice => format!("{notice}. "),
+            };
+            Err(Failure { message: notice + &way_out(&failure, site), ..failure })
+        }
         Err(failure) if from_ledger => match salvaged(site).await {
             Some((config, _)) if config.connections.is_empty() && config.watches.is_empty() => {
                 Err(unreadable(failure, path))
@@ -112,7 +122,7 @@ pub(in crate::commands) async fn answer(
                 let why = format!("{} has {errors}{}", path.display(), first.unwrap_or_default());
                 site.voice.warn(&format!(
                     "{why}: run `scimitar check`. This answer is from the ledger alone, and leaves out the \
-                     connections that cannot be read"
+                     connections that cannot be read. A daemon that runs keeps its previous configuration"
                 ));
                 let answer = looked(config, ledger, site).await?;
                 let problems = failure.problems.clone();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, types::Type};
 
 use super::{
-    BEGIN_READ, BEGIN_WRITE, LONGEST_LEASE,
+    BEGIN_READ, BEGIN_SOON, BEGIN_WRITE, LONGEST_LEASE,
     failure::{Failure, Remedy},
     rows::{Parameter, ask, milliseconds, read_record, signed, stored, unsigned, within},
     schema::{self, MIGRATIONS, TIME},
@@ -98,7 +98,9 @@ pub(super) async fn claim(
         );
         Ok((claimed?, record?))
     };
-    let (claimed, record) = match within(client, BEGIN_WRITE, both).await {
+    // A server that falls may take it back: what is written durably later takes the claim to the disk with it, and
+    // before that nothing but looks is done under it.
+    let (claimed, record) = match within(client, BEGIN_SOON, both).await {
         // Somebody makes the row at this moment.
         Err(Failure::Postgres(error))
             if error.code().is_some_and(|code| code.code() == "55P03") =>
@@ -210,7 +212,7 @@ pub(super) async fn release(client: &Client, claim: &Claim, holder: &str) -> Res
     let fence = signed(claim.fence);
     ask(
         client,
-        BEGIN_WRITE,
+        BEGIN_SOON,
         query,
         &[
             (&tenant, Type::TEXT),

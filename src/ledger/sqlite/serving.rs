@@ -74,17 +74,37 @@ impl Drop for Serving {
     }
 }
 
+/// What is known of a daemon that did not end on request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Its process lives.
+    Lives(Daemon),
+    /// It was killed, and none serves the ledger since.
+    Killed(Daemon),
+}
+
+/// The daemon that serves the ledger in that file, or the one that did and was killed; `None`: neither is known.
+#[must_use]
+pub fn left(ledger: &Path) -> Option<Left> {
+    let file = File::open(path_of(ledger)).ok()?;
+    let lives = match file.try_lock_shared() {
+        Ok(()) => false,
+        Err(TryLockError::WouldBlock) => true,
+        Err(TryLockError::Error(_)) => return None,
+    };
+    let mut words = Vec::new();
+    file.take(LONGEST).read_to_end(&mut words).ok()?;
+    let daemon = serde_json::from_slice(&words).ok()?;
+    Some(if lives { Left::Lives(daemon) } else { Left::Killed(daemon) })
+}
+
 /// The daemon that served the ledger in that file and was killed, unless another one serves it now.
 #[must_use]
 pub fn killed(ledger: &Path) -> Option<Daemon> {
-    let file = File::open(path_of(ledger)).ok()?;
-    match file.try_lock_shared() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => return None,
+    match left(ledger)? {
+        Left::Killed(daemon) => Some(daemon),
+        Left::Lives(_) => None,
     }
-    let mut words = Vec::new();
-    file.take(LONGEST).read_to_end(&mut words).ok()?;
-    serde_json::from_slice(&words).ok()
 }
 
 /// Forgets a daemon that was killed: something else does its work.
@@ -122,9 +142,11 @@ mod tests {
         assert_eq!(killed(&ledger), None, "none ever served");
         let serving = Serving::begin(&ledger, since).unwrap();
         assert_eq!(killed(&ledger), None, "it lives");
+        let pid = std::process::id();
+        assert_eq!(left(&ledger), Some(Left::Lives(Daemon { pid, since })));
         assert!(Serving::begin(&ledger, since).is_err(), "one at a time");
         drop(serving);
-        assert_eq!(killed(&ledger), None, "it ended on request");
+        assert_eq!(left(&ledger), None, "it ended on request");
 
         let left = serde_json::to_vec(&Daemon { pid: 4711, since }).unwrap();
         fs::write(path_of(&ledger), left).unwrap();

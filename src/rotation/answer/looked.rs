@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Answered;
 use crate::{
-    error::{Class, Fault},
+    error::{Class, Code, Fault},
     rotation::{
         decide::{Situation, Veto},
         event::Event,
@@ -67,6 +67,49 @@ pub fn endpoint(veto: Veto, answer: Result<(), Fault>) -> Result<Option<Fault>, 
         (Veto::None, Err(fault)) => Ok(Some(fault)),
         (Veto::Refusal, Err(fault)) if fault.class != Class::Terminal => Ok(Some(fault)),
         (Veto::Refusal | Veto::Silence, Err(fault)) => Err(fault),
+    }
+}
+
+/// What places said to the question whether they would take a write, while none was to be made. Of one that turned
+/// out to hold something else than it should, that says nothing.
+#[must_use]
+pub fn writes_checked(
+    s: &Situation<'_>,
+    all: bool,
+    answers: Vec<(PlaceKey, Result<(), Fault>)>,
+) -> Answered {
+    let none = Answered { event: None, words: String::new(), fault: None };
+    let Some(current) = s.record.current.as_ref().filter(|_| !answers.is_empty()) else {
+        return none;
+    };
+    let mut fault = None;
+    let places = answers.into_iter().filter_map(|(place, answer)| {
+        let sink = s.record.sinks.get(&place)?;
+        let seen = s
+            .held(&place)
+            .and_then(Held::id)
+            .or_else(|| sink.holds.as_ref().filter(|_| !sink.readable));
+        if seen != Some(&current.token.id) {
+            return None;
+        }
+        // What somebody changed since it was read was not asked about: the next check reads it.
+        let refused = answer.err().filter(|fault| fault.code != Code::Changed);
+        fault = fault.take().or_else(|| refused.clone());
+        let trouble = refused.map(|fault| s.place_failed(sink.trouble.as_ref(), fault));
+        Some((place, trouble))
+    });
+    let places: BTreeMap<PlaceKey, Option<Trouble>> = places.collect();
+    let as_before = |(place, trouble): (&PlaceKey, &Option<Trouble>)| {
+        let failed = s.record.sinks.get(place).is_some_and(|sink| sink.unwritable);
+        !failed && trouble.is_none()
+    };
+    if !all && places.iter().all(as_before) {
+        return none;
+    }
+    Answered {
+        event: Some(Event::WritesChecked { all_at: all.then_some(s.now), places }),
+        words: "the sinks were asked whether they would accept the next token".to_owned(),
+        fault,
     }
 }
 

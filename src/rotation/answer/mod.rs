@@ -15,7 +15,7 @@ mod user;
 mod writing;
 
 pub use self::{
-    looked::{Unready, endpoint, looked, not_listed, not_ready, writable},
+    looked::{Unready, endpoint, looked, not_listed, not_ready, writable, writes_checked},
     mint::created,
     probe::{ProbeAnswer, probed, works},
     reading::{Interpreted, Read, ReadContents, ReadElsewhere, ReadStaged, ReadValue, interpret},

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 
-use super::{Decision, Situation, Step, step};
+use super::{CheckWrites, Decision, Situation, Step, step};
 use crate::{
     clock::{Timestamp, spelled},
     error::Fault,
@@ -42,7 +42,11 @@ pub(super) fn again(s: &Situation<'_>) -> Option<Decision> {
         s.observed.old_places.iter().filter(|key| readable(key)).cloned().collect();
     let list = s.observed.list_is_old && s.held_back(s.record.troubles.look.as_ref()).is_none();
     (list || !places.is_empty()).then(|| {
-        step(Step::Look { list: true, places }, "final check right before a token is deleted")
+        let writes = CheckWrites::default();
+        step(
+            Step::Look { list: true, places, writes },
+            "final check right before a token is deleted",
+        )
     })
 }
 

@@ -9,7 +9,8 @@
 //! 2. What an operator declared leaked is written down before anything else (`condemn`: `Condemned`).
 //! 3. A pause that is over is taken off (`resume`: `Resumed`).
 //! 4. A create whose outcome was not written down counts as lost; lists will tell (`IntentOpened`).
-//! 5. Decisions rest on a fresh list and on fresh reads of every readable place (`look`: `Look`).
+//! 5. Decisions rest on a fresh list and on fresh reads of every readable place (`look`: `Look`). Now and then a look
+//!    asks as well whether the places would take the next rotation's token (`readiness`).
 //! 6. A provider's clock that has jumped is looked at a second time (`ask_again`: `Look`, `Pause`).
 //! 7. What time has settled is forgotten, a token that the policy no longer allows is noted, an expired
 //!    older token is dropped, a late effect of a lost create is recognised (`tidy`, `judge`:
@@ -76,6 +77,7 @@ mod patience;
 mod pressing;
 mod proving;
 mod reach;
+mod readiness;
 mod resting;
 mod retire;
 mod rotate;
@@ -108,7 +110,8 @@ pub use rotate::BRAKE_PART;
 pub use situation::{Draw, Ending, Situation, Timeouts};
 pub use steady::{cut_off, what_becomes};
 pub use step::{
-    About, AskClient, Decision, Forget, Inquiry, Metadata, Promote, Rest, Revoke, Stage, Step, Veto,
+    About, AskClient, CheckWrites, Decision, Forget, Inquiry, Metadata, Promote, Rest, Revoke,
+    Stage, Step, Veto,
 };
 pub use tell::{as_before, failure, to_tell};
 pub use urgency::{Urgency, urgency};
@@ -221,7 +224,7 @@ fn look(s: &Situation<'_>) -> Option<Decision> {
         .map(|sink| sink.place.key.clone())
         .collect();
     (list || !places.is_empty()).then(|| Decision {
-        step: Step::Look { list, places },
+        step: Step::Look { list, places, writes: readiness::due(s) },
         why: "checking the current state before deciding".to_owned(),
     })
 }
@@ -238,7 +241,8 @@ fn ask_again(s: &Situation<'_>) -> Option<Decision> {
     if again > s.now {
         return Some(step(Step::Pause(again), why));
     }
-    Some(step(Step::Look { list: true, places: BTreeSet::new() }, why))
+    let (places, writes) = Default::default();
+    Some(step(Step::Look { list: true, places, writes }, why))
 }
 
 /// Forgets what time has settled, and recognises what the list shows.

@@ -15,7 +15,7 @@ use crate::{
         event::Event,
         observe::{DEAD_AFTER, FRESH, Held, is_dead},
         policy::{Mode, ScopePolicy, Verify},
-        record::{Cause, Missing, Retiring, SinkState},
+        record::{Cause, Missing, Retiring, SinkState, Trouble},
         view,
         why::Reason,
     },
@@ -31,8 +31,7 @@ const MOST_LEFT_BEHIND: usize = 3;
 pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
     let due = sinks::due(s);
     let by_hand = s.request.since().is_some() && !answered(s);
-    let ripe = due.at.is_some_and(|at| at <= s.provider_now());
-    if s.policy.terms.mode == Mode::Observe || s.ending.is_some() || !(by_hand || ripe) {
+    if s.policy.terms.mode == Mode::Observe || s.ending.is_some() || !(by_hand || is_due(s)) {
         return None;
     }
     if let Some(decision) = held::rotation(s, &due, by_hand) {
@@ -54,6 +53,11 @@ pub(super) fn next(s: &Situation<'_>) -> Option<Decision> {
     )
 }
 
+/// Whether one is due by the policy.
+pub(super) fn is_due(s: &Situation<'_>) -> bool {
+    sinks::due(s).at.is_some_and(|at| at <= s.provider_now())
+}
+
 /// So many lost tokens of a tenant brake nothing, whatever part of it they are …
 const BRAKE_FEW: usize = 3;
 
@@ -70,7 +74,7 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
             Some(Reason::Brake),
             None,
             format!(
-                "{lost} of {connections} connections of {} lost their current token at the same time: find out whether somebody deleted them; no token is created there until the next check shows otherwise, or until `scimitar --rotate-now {}` asks for one",
+                "{lost} of {connections} connections of {} lost their current token at the same time: find out whether somebody deleted them; no token is created there until the next check shows otherwise, or until `scimitar rotate {}` asks for one",
                 s.record.key.tenant, s.record.name
             ),
         ));
@@ -81,14 +85,18 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         return Some(rest(s, Status::Waiting, reason, until, words));
     }
     if let Some(until) = s.held_back(s.record.troubles.mint.as_ref()) {
-        let words = s.record.troubles.mint.as_ref().map(|trouble| trouble.fault.to_string());
-        return Some(rest(
-            s,
-            Status::Troubled,
-            Some(blame(s)),
-            Some(until),
-            format!("{}; next try at {}", words.unwrap_or_default(), date(until)),
-        ));
+        let trouble = s.record.troubles.mint.as_ref();
+        let words = trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default();
+        // Where nothing is due, the call that ends with this is the only one to try.
+        let ends = by_hand && !is_due(s) && trouble.is_some_and(Trouble::needs_person);
+        let words = if ends {
+            format!(
+                "{words}; this rotation is not tried again automatically: run the command again once that is mended"
+            )
+        } else {
+            format!("{words}; next try at {}", date(until))
+        };
+        return Some(rest(s, Status::Troubled, Some(blame(s)), Some(until), words));
     }
     if s.list().is_none() {
         return Some(unseen(s));
@@ -332,7 +340,7 @@ fn overdrawn(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         Some(Reason::ProviderUnavailable),
         trouble.map(|trouble| trouble.retry_at),
         format!(
-            "{} were created for this connection, reached no sink and could not be revoked{why}; no further token is created until they are revoked, unless `scimitar --rotate-now {}` asks for one",
+            "{} were created for this connection, reached no sink and could not be revoked{why}; no further token is created until they are revoked, unless `scimitar rotate {}` asks for one",
             ids.join(", "),
             s.record.name
         ),

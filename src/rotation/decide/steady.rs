@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{
     Decision, Ending, Situation, Status, Step, Verdict, acts, foreign, held,
     last_look::{self, Blocked},
-    marks, note, pressing, rest, rotate, sinks, staging, step, uptake, verdict,
+    marks, note, pressing, readiness, rest, rotate, sinks, staging, step, uptake, verdict,
 };
 use crate::{
     clock::Timestamp,
@@ -347,14 +347,19 @@ fn finish(s: &Situation<'_>, waits: &[Wait], held: Option<Decision>) -> Decision
         let unread = matches!(s.held(&sink.place.key), None | Some(Held::Unreadable(_)));
         sink.trouble.as_ref().is_some_and(|trouble| unread || trouble.retry_at > s.now)
     };
-    if let Some(sink) = s.record.places().find(troubled) {
+    let mut troubled = s.record.places().filter(troubled);
+    if let Some(sink) = troubled.next() {
         let trouble = sink.trouble.as_ref();
+        let words = trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default();
+        let words = words + &readiness::means(s, sink).unwrap_or_default();
+        let others = troubled.filter_map(|sink| sink.trouble.as_ref());
+        let words = others.fold(words, |words, other| format!("{words}; also: {}", other.fault));
         return rest(
             s,
             Status::Troubled,
             Some(Reason::SinkUnavailable),
             trouble.map(|trouble| trouble.retry_at).into_iter().chain(soonest).min(),
-            trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default(),
+            words,
         );
     }
     if let Some(decision) = unfilled(s) {

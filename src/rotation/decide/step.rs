@@ -36,6 +36,8 @@ pub enum Step {
         list: bool,
         /// Which places to read.
         places: BTreeSet<PlaceKey>,
+        /// Which to ask besides whether they would take a write.
+        writes: CheckWrites,
     },
     /// Read the SCIM configuration.
     Inspect,
@@ -134,6 +136,15 @@ impl Step {
             Self::Note(_) | Self::Pause(_) | Self::Rest(_) => None,
         }
     }
+}
+
+/// Which places are asked whether they would take a write, while none is to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckWrites {
+    /// Which.
+    pub places: BTreeSet<PlaceKey>,
+    /// With these the turn of all is over.
+    pub all: bool,
 }
 
 /// A token that is sent to the SCIM endpoint.

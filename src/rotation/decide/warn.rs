@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use super::{
-    Situation, foreign,
+    Situation, foreign, held,
     pressing::{cut_off, is_wanted},
-    retire,
+    retire, sinks,
 };
 use crate::{
     error::Class,
@@ -141,9 +141,10 @@ pub(super) fn warnings(s: &Situation<'_>) -> BTreeSet<String> {
         if trouble.fault.class != Class::Terminal {
             continue;
         }
-        let over = matches!(s.record.phase, Phase::Steady) && !is_wanted(s);
+        let held = || held::start(s, &sinks::due(s)).is_some_and(|start| start.hold.is_some());
+        let over = s.record.phase == Phase::Steady && (!is_wanted(s) || held());
         warnings.insert(if work == Work::Mint && over {
-            // Asked for by a person, it is not tried again before the next rotation: nothing that is looked at
+            // Asked for by a person, or held back since, it is not tried again now: nothing that is looked at
             // meanwhile shows whether it is mended.
             format!(
                 "the last rotation failed at {}: {}; `scimitar check --online` tells whether it would succeed now, `scimitar rotate {}` tries again",
@@ -170,7 +171,7 @@ fn of_writing(s: &Situation<'_>) -> Vec<String> {
                 "still showed the user as active: deactivated users may keep access"
             };
             warnings.push(format!(
-                "deactivation_lost: the SCIM endpoint accepted the deactivation of a user and {shown}. Check the SCIM mapping of `{ACTIVE}`; the next rotation checks again (`scimitar --rotate-now {name}`)"
+                "deactivation_lost: the SCIM endpoint accepted the deactivation of a user and {shown}. Check the SCIM mapping of `{ACTIVE}`; the next rotation checks again (`scimitar rotate {name}`)"
             ));
         }
         if !proof.untried.is_empty() {

@@ -109,6 +109,7 @@ impl Record {
         self.retiring.retain(|retiring| retiring.token.id != token.id);
         if let Some((_, host)) = all.filter(|_| !found) {
             self.tally.succeeded += 1;
+            self.writes_checked = Some(host);
             self.last_rotation = Some(Rotation { began, finished: host, id: token.id.clone() });
         }
         self.current = Some(Current {

@@ -102,6 +102,9 @@ impl Record {
             (Minting(intent), Event::Minted { token, retire, verify, digest }) => {
                 self.minted(&intent, token, retire, verify, digest);
             }
+            (Steady, Event::WritesChecked { all_at, places }) => {
+                self.writes_checked(all_at, places)
+            }
             (Steady | Minting(_), Event::MintFailed { trouble, no_slot }) => {
                 self.mint_failed(trouble, no_slot);
             }

@@ -4,7 +4,7 @@ use super::Refused;
 use crate::{
     rotation::{
         event::PlaceEvent,
-        record::{Begun, Phase, Record, SinkState, Trouble},
+        record::{Begun, Phase, Record, SinkState},
         uptake::{Account, Client, Taken, Uptake},
     },
     token::{PlaceKey, TokenId},
@@ -172,10 +172,5 @@ impl SinkState {
         self.offered = self.offers().filter(|offered| offered.id != *id).collect();
         let surplus = self.offered.len().saturating_sub(MOST_OFFERED);
         self.offered.drain(..surplus);
-    }
-
-    fn write_failed(&mut self, trouble: Trouble) {
-        self.trouble = Some(trouble);
-        self.unwritable = true;
     }
 }

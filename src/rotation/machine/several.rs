@@ -1,6 +1,6 @@
 //! What may happen in several phases of the rotation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Refused;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
         event::{ConfiguredPlace, Event},
         policy::Retire,
         print,
-        record::{Cause, Decided, Missing, Phase, Probe, Record, SinkState},
+        record::{Cause, Decided, Missing, Phase, Probe, Record, SinkState, Trouble},
     },
     token::{ConnectionName, Listed, PlaceKey, ProviderName, TokenId},
 };
@@ -113,10 +113,15 @@ impl Record {
             sink.may_return.retain(|id| removed && alive.contains(id));
             sink.removed = removed;
         }
-        for ConfiguredPlace { place, readable, lingers, keeps_earlier, overwrite, uptake } in places
-        {
+        if places.iter().any(|configured| !self.sinks.contains_key(&configured.place.key)) {
+            self.writes_checked = None;
+        }
+        for configured in places {
+            let ConfiguredPlace { place, readable, write_check, .. } = configured;
+            let ConfiguredPlace { lingers, keeps_earlier, overwrite, uptake, .. } = configured;
             let new = || SinkState::new(place.clone(), readable);
             let state = self.sinks.entry(place.key.clone()).or_insert_with(new);
+            state.write_check = write_check;
             // Said again, it may be made use of again.
             state.overwritten &= overwrite;
             state.overwrite = overwrite;
@@ -161,6 +166,23 @@ impl Record {
             self.tally.refused += 1;
         }
         self.note_refusal(at);
+    }
+
+    /// What kept the last rotation from beginning is shown mended, or is known of its place from now on.
+    pub(super) fn writes_checked(
+        &mut self,
+        all_at: Option<Timestamp>,
+        places: BTreeMap<PlaceKey, Option<Trouble>>,
+    ) {
+        if self.places().all(|sink| places.contains_key(&sink.place.key)) {
+            self.troubles.mint.take_if(|trouble| trouble.of_sink);
+        }
+        for (key, refused) in places {
+            if let Some(sink) = self.sinks.get_mut(&key) {
+                sink.would_take(refused);
+            }
+        }
+        self.writes_checked = all_at.or(self.writes_checked);
     }
 
     pub(super) fn intents_expired(&mut self, at: ProviderTime) {

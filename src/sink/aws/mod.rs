@@ -53,6 +53,7 @@ use crate::{
     rotation::policy::Mode,
     sink::{
         Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Staged, Version,
+        WriteCheck,
         rules::{
             Latest, changed, elsewhere_now,
             form::refuse_loss,
@@ -265,6 +266,11 @@ impl Sink for AwsSink {
         };
         let elsewhere = form.elsewhere(held);
         Ok(Reading { staged, loss, elsewhere, ..reading(contents) })
+    }
+
+    /// Proven by writes, of what is there already: rules of EventBridge may act on each.
+    fn write_check(&self) -> WriteCheck {
+        WriteCheck::Refused
     }
 
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {

@@ -24,7 +24,7 @@ use crate::{
     child::{self, Ended, NotRun, Program},
     error::{Class, Code, Fault, system_words},
     sink::{
-        Delivery, Fence, Place, Reading, Sink, Version,
+        Delivery, Fence, Place, Reading, Sink, Version, WriteCheck,
         rules::{
             document::{Document, Layout},
             invalid,
@@ -149,6 +149,10 @@ impl Sink for ExecSink {
 
     /// That the program is there, and that nobody else could have put another one there. What it would do
     /// only it knows.
+    fn write_check(&self) -> WriteCheck {
+        WriteCheck::Each
+    }
+
     async fn prove_writable(&self, _: &Reading) -> Result<(), Fault> {
         let operation = self.operation("check the permission to run");
         let program = &self.settings.program;

@@ -105,10 +105,6 @@ fn directory_of(value: &Value<'_>) -> Option<PathBuf> {
         value.refuse("`directory` holds control characters", "name another folder");
         return None;
     }
-    if directory.exists() && !directory.is_dir() {
-        value.refuse("`directory` is not a folder", "name a folder");
-        return None;
-    }
     Some(directory)
 }
 

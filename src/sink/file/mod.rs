@@ -50,7 +50,7 @@ use crate::{
     error::{Class, Code, Fault},
     sink::{
         Container, Contents, Delivery, Fence, Loss, Marks, Place, Reading, Sink, Version,
-        rules::marks::understood,
+        WriteCheck, rules::marks::understood,
     },
     token::{Digest, SinkName},
 };
@@ -148,6 +148,10 @@ impl Sink for FileSink {
         let read_in = reading.container.clone();
         *self.read_in.lock().unwrap_or_else(PoisonError::into_inner) = read_in;
         Ok(reading)
+    }
+
+    fn write_check(&self) -> WriteCheck {
+        WriteCheck::Each
     }
 
     async fn prove_writable(&self, seen: &Reading) -> Result<(), Fault> {

@@ -36,7 +36,7 @@ use crate::{
     error::{Class, Code, Fault},
     rotation::policy::Mode,
     sink::{
-        Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Version,
+        Container, Contents, Delivery, Fence, Loss, Place, Reading, Sink, Version, WriteCheck,
         aws::TAGS,
         payload::Wiped,
         rules::{
@@ -335,6 +335,11 @@ impl Sink for SsmSink {
             elsewhere: elsewhere.unwrap_or_default(),
             ..Reading::new(seen.version(), contents)
         })
+    }
+
+    /// Proven by a create: should the parameter be deleted meanwhile, only its pattern is in the way.
+    fn write_check(&self) -> WriteCheck {
+        WriteCheck::Refused
     }
 
     /// Asks for a write that AWS refuses in one way to who may write, and in another to who may not: a

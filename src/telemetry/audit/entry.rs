@@ -322,6 +322,12 @@ pub fn about<'a>(event: &'a Event, before: &'a Record) -> About<'a> {
         Event::Proven(_) => of(Done, delivering),
         Event::ValueKnown { id, .. } => of(Noted, Some(id)),
         Event::Judged { .. } => of(Noted, current),
+        Event::WritesChecked { places, .. } => {
+            let refused = places.iter().find_map(|(place, it)| Some((place, it.as_ref()?)));
+            let outcome = if refused.is_some() { Failed } else { Done };
+            let (place, trouble) = refused.unzip();
+            About { place, trouble, ..of(outcome, None) }
+        }
         Event::Place { place, what } => {
             let sink = before.sinks.get(place);
             About { place: Some(place), ..about_place(what, sink, delivering) }
@@ -440,6 +446,14 @@ fn noteworthy(event: &Event, before: &Record, after: &Record) -> bool {
         Event::LookFailed(_) => before.troubles.look.is_none(),
         Event::ScimConfig(ConfigEvent::Unread(_)) => {
             before.scim.as_ref().is_none_or(|scim| scim.unread.is_none())
+        }
+        // Asked with every few checks: what is new is that a place would not, or would again.
+        Event::WritesChecked { .. } => {
+            let refuses = |record: &Record| -> Vec<PlaceKey> {
+                let refusing = record.sinks.iter().filter(|(_, sink)| sink.unwritable);
+                refusing.map(|(place, _)| place.clone()).collect()
+            };
+            refuses(before) != refuses(after)
         }
         // One failure to delete it after another is one line, and so is one look that finds nothing.
         Event::ProbeUser(ProbeUserEvent::Left(_) | ProbeUserEvent::Unseen(_)) => {

@@ -70,6 +70,11 @@ pub(crate) fn events() -> Vec<Event> {
         minted("tok_b"),
         Event::MintFailed { trouble: trouble(), no_slot: false },
         Event::MintLost(trouble()),
+        Event::WritesChecked { all_at: Some(now()), places: BTreeMap::from([(place_key(), None)]) },
+        Event::WritesChecked {
+            all_at: None,
+            places: BTreeMap::from([(place_key(), Some(trouble()))]),
+        },
         Event::IntentOpened,
         Event::IntentsExpired(there()),
         Event::OrphanFound { token: token("tok_c"), intent: now(), retire: retire() },
@@ -167,6 +172,7 @@ fn configured() -> Event {
     let places = vec![ConfiguredPlace {
         place,
         readable: true,
+        write_check: Default::default(),
         lingers: Duration::ZERO,
         keeps_earlier: false,
         overwrite: false,

@@ -190,6 +190,7 @@ impl World {
                 delivery: serde_json::Value::Null.into(),
             },
             readable: true,
+            write_check: Default::default(),
             // The first one asks the fence right before it writes.
             lingers: if *key == places[0] { Duration::ZERO } else { LINGERS.to_std().unwrap() },
             keeps_earlier: false,

@@ -220,7 +220,7 @@ impl World {
         let cut = [Turn::Cut { written: true }, Turn::Cut { written: false }];
         match &run.at {
             At::Next(decision) => match &decision.step {
-                Step::Look { list, places } => {
+                Step::Look { list, places, .. } => {
                     turns.extend(list.then_some(Turn::Refused));
                     let readable = |nth: &usize| places.contains(&self.rules.places[*nth]);
                     turns.extend((0..2).filter(readable).map(Turn::Unread));
@@ -345,8 +345,11 @@ impl World {
     /// Announces a step, or carries out one that has no effect.
     fn begin(&mut self, run: &mut Run, decision: Arc<Decision>, turn: Turn) -> Result<After, Halt> {
         let announced = match &decision.step {
-            Step::Look { list, places } => {
+            Step::Look { list, places, writes } => {
                 self.look(run, *list, places, turn)?;
+                let answers = writes.places.iter().map(|place| (place.clone(), Ok(()))).collect();
+                let checked = answer::writes_checked(&self.situation(run), writes.all, answers);
+                self.answered(run, checked)?;
                 return Ok(After::Decides);
             }
             Step::Preflight { .. } => {

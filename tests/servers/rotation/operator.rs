@@ -104,7 +104,7 @@ fn revoke_needs_force_for_the_token_in_use_and_then_rotates() {
     let row = world.run(&["revoke", NAME, "--token-id", &current]).exits(3).row();
     assert_eq!(row["outcome"], "refused", "{row}");
     let why = row["why"].as_str().unwrap();
-    assert!(why.contains("--rotate-now") && why.contains("--force"), "the ways out: {why}");
+    assert!(why.contains("`scimitar rotate ") && why.contains("--force"), "the ways out: {why}");
     assert!(world.listed().contains(&current));
     world.run(&["revoke", NAME, "--token-id", &current, "--force"]).exits(0);
     assert!(!world.listed().contains(&current));

@@ -218,7 +218,7 @@ async fn a_connection_has_a_page_of_its_own() {
         "2026-11-21 03:53 UTC",
         "secret&#x2f;scim&#x2f;umbrella-entra",
         "<code>scimitar explain umbrella-entra</code>",
-        "<code>scimitar --rotate-now umbrella-entra</code>",
+        "<code>scimitar rotate umbrella-entra</code>",
         "every sink holds tok_new",
         "2 times since 2026-11-22 03:00 UTC",
         "&lt;b&gt;bold&lt;&#x2f;b&gt; &amp; &quot;quoted&quot;",

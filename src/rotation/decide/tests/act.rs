@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 
 use super::{
-    super::{About, Forget, Inquiry, Promote, Revoke, Stage, Step, failure},
+    super::{About, CheckWrites, Forget, Inquiry, Promote, Revoke, Stage, Step, failure},
     world::{Answer, Content, World, id},
 };
 use crate::{
     error::{Class, Code, Fault},
     place::{Container, Version},
     rotation::{
-        answer::{self, Answered, ProbeAnswer},
+        answer::{self, Answered, ProbeAnswer, Unready},
         event::{ConfigEvent, Event, RetiringEvent},
         fixture,
         notice::{Notice, Try},
@@ -29,14 +29,38 @@ fn no_scim() -> Fault {
     Fault::new("list", Class::Terminal, Code::ScimNotConfigured, "answered 404: Not Found")
 }
 
+/// What a place answers that only reads.
+pub(super) fn read_only(place: &PlaceKey) -> Fault {
+    let operation = format!("check the permission to write {place}");
+    Fault::new(operation, Class::Terminal, Code::Io, "Permission denied")
+}
+
 impl World {
     pub(super) fn trouble(&self, before: Option<&Trouble>, fault: Fault) -> Trouble {
         self.situation().failed(before, fault)
     }
 
+    fn check_writes(&mut self, CheckWrites { places, all }: CheckWrites) {
+        if places.is_empty() {
+            return;
+        }
+        self.checks.push(places.len());
+        let answer = |place: PlaceKey| {
+            let refuses = self.read_only.contains(&place);
+            let answer = if refuses { Err(read_only(&place)) } else { Ok(()) };
+            (place, answer)
+        };
+        let answers = places.into_iter().map(answer).collect();
+        let answered = answer::writes_checked(&self.situation(), all, answers);
+        self.answered(answered);
+    }
+
     pub(super) fn play(&mut self, step: Step, why: &str) {
         match step {
-            Step::Look { list, places } => self.look(list, &places),
+            Step::Look { list, places, writes } => {
+                self.look(list, &places);
+                self.check_writes(writes);
+            }
             Step::Inspect => self.inspect(),
             Step::Configure(change) => self.change_config(&change, why),
             Step::Note(event) => {
@@ -46,9 +70,14 @@ impl World {
                 }
                 self.apply(*event);
             }
-            Step::Preflight { .. } => {
-                self.observed.preflight = Some(self.now);
-            }
+            Step::Preflight { .. } => match self.read_only.first().map(read_only) {
+                None => self.observed.preflight = Some(self.now),
+                Some(fault) => {
+                    self.log.push(fault.operation.clone());
+                    let answered = answer::not_ready(&self.situation(), Unready::Sink(fault));
+                    self.answered(answered);
+                }
+            },
             Step::Mint(intent) => self.mint(*intent),
             Step::Probe(inquiry) => self.probe(&inquiry),
             Step::RemoveUser { id, sent, arrives_by } => {

@@ -16,6 +16,7 @@ mod parts;
 mod places;
 mod presses;
 mod prints;
+mod readiness;
 mod returns;
 mod slots;
 mod staged;

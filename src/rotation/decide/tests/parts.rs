@@ -154,6 +154,7 @@ fn too_many_losses_at_once_hold_every_mint_but_a_persons() {
         let Decision { step, why } = world.decide();
         world.play(step, &why);
         world.observed.losses = losses;
+        world.record.writes_checked = Some(world.now);
         let Decision { step, why } = world.decide();
         let refused = matches!(&step, Step::Rest(rest) if rest.reason == Some(Reason::Brake));
         assert_eq!(refused, braked, "{losses:?}: {why}");

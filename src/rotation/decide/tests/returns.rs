@@ -8,7 +8,7 @@ use super::world::{Content, World, days, id, place};
 use crate::{
     place::Marks,
     rotation::{
-        decide::{Decision, Ending, Promote, Status, Step},
+        decide::{CheckWrites, Decision, Ending, Promote, Status, Step},
         event::Event,
         fixture,
         forecast::{Planned, forecast},
@@ -89,6 +89,7 @@ fn an_empty_place_whose_sink_left_as_well_holds_nothing_up() {
     let configured = crate::rotation::event::ConfiguredPlace {
         place: state.place,
         readable: true,
+        write_check: Default::default(),
         lingers: std::time::Duration::ZERO,
         keeps_earlier: false,
         overwrite: false,
@@ -126,6 +127,7 @@ fn leave_for_good(world: &mut World) {
     let configured = crate::rotation::event::ConfiguredPlace {
         place: state.place,
         readable: true,
+        write_check: Default::default(),
         lingers: std::time::Duration::ZERO,
         keeps_earlier: false,
         overwrite: false,
@@ -199,7 +201,8 @@ fn an_operators_request_shows_neither_use_nor_rest_of_a_token() {
 /// As a command does that only looks.
 fn look(world: &mut World) {
     let places = world.record.sinks.keys().cloned().collect();
-    world.play(Step::Look { list: true, places }, "somebody asks");
+    let writes = CheckWrites::default();
+    world.play(Step::Look { list: true, places, writes }, "somebody asks");
 }
 
 fn others_marks(world: &World, token: &TokenId) -> Marks {

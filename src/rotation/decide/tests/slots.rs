@@ -85,15 +85,15 @@ fn a_lost_current_token_is_told_before_what_blocks_the_next() {
 #[test]
 fn a_failure_of_a_rotation_by_hand_is_no_claim_about_now() {
     let mut world = World::settled(&["a"]);
-    let fault = Fault::new("check the right to write a", Class::Terminal, Code::Forbidden, "no");
+    let fault = Fault::new("create a token", Class::Terminal, Code::Forbidden, "no");
     let at = world.now;
     let retry_at = at + TimeDelta::minutes(1);
-    let trouble = Trouble { count: 1, since: at, fault, at, retry_at, of_sink: true };
+    let trouble = Trouble { count: 1, since: at, fault, at, retry_at, of_sink: false };
     world.record.troubles.mint = Some(trouble);
     world.pass_time(TimeDelta::hours(1));
     let (rest, why) = world.run();
     assert_eq!(rest.status, Status::Idle, "{why}");
-    let of_it = |words: &&String| words.contains("could not check the right to write a");
+    let of_it = |words: &&String| words.contains("could not create a token");
     let words = rest.warnings.iter().find(of_it).unwrap();
     assert!(words.starts_with("the last rotation failed at "), "{words}");
     assert!(words.ends_with("`scimitar rotate initech-okta` tries again"), "{words}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::{
-    super::{Decision, Ending, Status, Step},
+    super::{CheckWrites, Decision, Ending, Status, Step},
     world::{Answer, Content, World, days, id, place},
 };
 use crate::{
@@ -31,7 +31,8 @@ fn container(id: &str, strict: bool) -> Container {
 /// As an operator's command does first.
 fn look(world: &mut World) {
     let places = world.record.sinks.keys().cloned().collect();
-    world.play(Step::Look { list: true, places }, "an operator asks");
+    let writes = CheckWrites::default();
+    world.play(Step::Look { list: true, places, writes }, "an operator asks");
 }
 
 /// A token that is newer than ours by its mark.

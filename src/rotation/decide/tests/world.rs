@@ -21,7 +21,7 @@ use crate::{
         notice::Occasion,
         observe::{Loss, Observed, OtherKey},
         policy::{Capabilities, Lead, Policy, ScopePolicy, Share, Terms},
-        record::Record,
+        record::{Record, WriteCheck},
         request::RotationRequest,
         scim_config::ScimConfig,
         uptake::{Account, Uptake},
@@ -93,6 +93,12 @@ pub(super) struct World {
     pub(super) accounts: BTreeMap<PlaceKey, Result<Account, Fault>>,
     pub(super) unreadable: BTreeSet<PlaceKey>,
     pub(super) unwritable: BTreeSet<PlaceKey>,
+    /// These say beforehand that they would not take a write.
+    pub(super) read_only: BTreeSet<PlaceKey>,
+    /// How many places were asked whether they would, each time.
+    pub(super) checks: Vec<usize>,
+    /// When some of them are asked that.
+    pub(super) write_checks: BTreeMap<PlaceKey, WriteCheck>,
     pub(super) provider_down: bool,
     /// The SCIM configuration at the provider; without one nothing is listed and nothing made.
     pub(super) scim_config: Option<ScimConfig>,
@@ -205,6 +211,9 @@ impl World {
             accounts: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             unwritable: BTreeSet::new(),
+            read_only: BTreeSet::new(),
+            checks: Vec::new(),
+            write_checks: BTreeMap::new(),
             provider_down: false,
             scim_config: None,
             config_unread: None,
@@ -257,6 +266,7 @@ impl World {
                 ConfiguredPlace {
                     place: state.place,
                     readable,
+                    write_check: self.write_checks.get(&place(name)).copied().unwrap_or_default(),
                     lingers: Duration::ZERO,
                     keeps_earlier: self.stages.contains_key(&place(name)),
                     overwrite: self.overwrite.contains(&place(name)),
