@@ -80,6 +80,14 @@ pub fn irreplaceable(s: &Situation<'_>, record: &Record, id: &TokenId) -> Option
     replacement(&Situation { record, ..*s }, retiring, list).err().map(|blocked| blocked.words)
 }
 
+/// Whether only force revokes a token now: none is known that works in its place.
+pub(super) fn needs_force(s: &Situation<'_>, retiring: &Retiring) -> bool {
+    s.list().map_or_else(
+        || s.record.missing.is_some() || s.record.current.is_none(),
+        |list| replacement(s, retiring, list).is_err(),
+    )
+}
+
 fn may_go(s: &Situation<'_>, retiring: &Retiring, list: &SeenList) -> Result<(), Blocked> {
     let id = &retiring.token.id;
     // What expired long ago works nowhere, whoever holds it: its slot may be the only one.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{Situation, pressing, steady::UNUSED_FOR, uptake};
+use super::{Situation, last_look::needs_force, pressing, steady::UNUSED_FOR, uptake};
 use crate::{
     clock::{ProviderTime, spelled},
     rotation::{
@@ -153,8 +153,7 @@ fn asked_before_delivery(s: &Situation<'_>, retiring: &Retiring) -> Option<Verdi
 fn in_overlap(s: &Situation<'_>, retiring: &Retiring, ends: ProviderTime) -> Verdict {
     let id = &retiring.token.id;
     let said = |at: ProviderTime| date(s.on_our_clock(at));
-    // Else it is kept: it may be the only one that works.
-    let force = if pressing::cut_off(s).is_some() { " --force" } else { "" };
+    let force = if needs_force(s, retiring) { " --force" } else { "" };
     let expiry = retiring.token.valid_until.filter(|expiry| *expiry < ends);
     let (words, until) = match expiry {
         Some(expiry) if expiry <= s.provider_now() => (

@@ -147,12 +147,12 @@ impl Sink for ExecSink {
         Ok(Reading::unasked())
     }
 
-    /// That the program is there, and that nobody else could have put another one there. What it would do
-    /// only it knows.
     fn write_check(&self) -> WriteCheck {
         WriteCheck::Each
     }
 
+    /// That the program is there, and that nobody else could have put another one there. What it would do
+    /// only it knows.
     async fn prove_writable(&self, _: &Reading) -> Result<(), Fault> {
         let operation = self.operation("check the permission to run");
         let program = &self.settings.program;

@@ -278,11 +278,14 @@ fn what_may_be_the_only_token_that_works_goes_by_force_alone() {
     world.run(&["--rotate-now"]).exits(0);
     world.delete(&world.held());
     world.mint(OKTA);
+    let force = format!("scimitar revoke initech-okta --token-id {previous} --force");
+    // The command that is named is one that is not refused, from the first list without the current token.
+    let explained = world.call(&["explain", "initech-okta"]).run().exits(0).stdout;
+    assert!(explained.contains(&force), "{explained}");
     world.pass(TimeDelta::minutes(2));
     let row = world.run(&["--once"]).exits(0).row();
     let why = row["why"].as_str().unwrap();
     assert!(why.contains("locked out") && why.contains("--force` revokes it now"), "{row}");
-    let force = format!("scimitar revoke initech-okta --token-id {previous} --force");
     let revoke = ["revoke", "initech-okta", "--token-id", &previous];
     let row = world.run(&revoke).exits(3).row();
     assert!(row["why"].as_str().unwrap().contains(&force), "{row}");
