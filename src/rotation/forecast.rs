@@ -2,8 +2,6 @@
 
 mod ideal;
 
-use chrono::TimeDelta;
-
 use self::ideal::Ideal;
 use super::{
     decide::{Decision, Situation, Status, Step, decide_and_tell, wake_at},
@@ -96,8 +94,10 @@ fn unlisted(record: &Record) -> Vec<Listed> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
-    use crate::rotation::fixture;
+    use crate::{rotation::fixture, token::TokenId};
 
     #[test]
     fn what_the_last_list_could_not_show_is_there_still() {

@@ -68,7 +68,7 @@ const MAKE_A_CLOCK: [&str; 8] = [
     "src/provider/auth0/answers.rs",
     "src/provider/http/mod.rs",
     "src/provider/newest.rs",
-    "src/rotation/forecast.rs",
+    "src/rotation/forecast",
     "src/rotation/observe.rs",
     "src/rotation/record.rs",
     "src/rotation/clocks.rs",

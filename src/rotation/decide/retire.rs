@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::{Situation, last_look::needs_force, pressing, steady::UNUSED_FOR, uptake};
+use super::{Situation, last_look::needs_force, steady::UNUSED_FOR, uptake};
 use crate::{
     clock::{ProviderTime, spelled},
     rotation::{

@@ -19,9 +19,7 @@ use crate::{
         policy::Policy,
         record::{Intent, Proof, Record},
         request::RotationRequest,
-        scim_config::{
-            ConfigChange, FoundConfig, Mapping, ScimConfig, SeenConfig, Standing,
-        },
+        scim_config::{ConfigChange, FoundConfig, Mapping, ScimConfig, SeenConfig, Standing},
         uptake::Account,
     },
     token::{LedgerId, Listed, PlaceKey, TokenId},
@@ -62,7 +60,12 @@ impl<'a> Ideal<'a> {
             timeouts: s.timeouts,
             record: s.record.clone(),
             tokens,
-            holds: s.record.sinks.iter().map(|(key, sink)| (key.clone(), sink.holds.clone())).collect(),
+            holds: s
+                .record
+                .sinks
+                .iter()
+                .map(|(key, sink)| (key.clone(), sink.holds.clone()))
+                .collect(),
             staging: s
                 .observed
                 .sinks
