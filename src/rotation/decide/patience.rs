@@ -77,9 +77,13 @@ pub fn is_hopeless(s: &Situation<'_>, began: Timestamp) -> bool {
     if let Some(look) = &s.record.troubles.look {
         return for_good(look);
     }
+    // What a place refused before this call began, it was asked about again for the rotation.
+    let mint = s.record.troubles.mint.as_ref();
+    let asked_again = mint.is_some_and(|mint| mint.of_sink && for_good(mint));
+    let places = s.record.places().filter(|sink| !(asked_again && sink.unwritable));
     let own = s.record.troubles.iter().filter(|(work, _)| *work != Work::Look);
     let own = own.map(|(_, trouble)| trouble);
-    let mut all = own.chain(s.record.places().flat_map(SinkState::troubles)).peekable();
+    let mut all = own.chain(places.flat_map(SinkState::troubles)).peekable();
     all.peek().is_some() && all.all(for_good)
 }
 

@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 
 use super::{
-    Decision, Situation, Status, Step, Verdict, Veto, foreign, held, last_look, life_left, minting,
-    note,
+    Decision, Situation, Status, Step, Verdict, Veto, foreign, held, is_hopeless, last_look,
+    life_left, minting, note,
     pressing::{CLOSE, answered, presses, presses_at},
     rest, sinks, step, verdict,
 };
@@ -15,7 +15,7 @@ use crate::{
         event::Event,
         observe::{DEAD_AFTER, FRESH, Held, is_dead},
         policy::{Mode, ScopePolicy, Verify},
-        record::{Cause, Missing, Retiring, SinkState, Trouble},
+        record::{Cause, Missing, Retiring, SinkState},
         view,
         why::Reason,
     },
@@ -88,7 +88,8 @@ fn held_up(s: &Situation<'_>, due: &Due, by_hand: bool) -> Option<Decision> {
         let trouble = s.record.troubles.mint.as_ref();
         let words = trouble.map(|trouble| trouble.fault.to_string()).unwrap_or_default();
         // Where nothing is due, the call that ends with this is the only one to try.
-        let ends = by_hand && !is_due(s) && trouble.is_some_and(Trouble::needs_person);
+        let ends = s.request.since().is_some_and(|since| is_hopeless(s, since));
+        let ends = by_hand && !is_due(s) && ends;
         let words = if ends {
             format!(
                 "{words}; this rotation is not tried again automatically: run the command again once that is mended"

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::{
-    super::{Rest, Status},
+    super::{Rest, Status, is_hopeless},
     act::read_only,
     world::{Content, World, hours, place},
 };
@@ -119,6 +119,29 @@ fn a_call_that_failed_at_a_place_is_over_once_it_takes_a_write() {
     assert_eq!(says(&rest), IDLE, "{why}");
     assert!(rest.warnings.is_empty(), "{:?}", rest.warnings);
     assert_eq!(world.current(), Some("new-1".to_owned()), "the rotation was not asked for again");
+}
+
+#[test]
+fn a_rotation_by_hand_does_not_wait_for_what_was_refused_before() {
+    let mut world = World::new(&["a"]);
+    world.write_checks.insert(place("a"), WriteCheck::Each);
+    world.configure(&["a"]);
+    world.run();
+    world.pass_time(TimeDelta::minutes(5));
+    world.read_only.insert(place("a"));
+    let (rest, why) = world.live(TimeDelta::hours(2));
+    assert_eq!(says(&rest), FAILS, "{why}");
+    let since = world.now;
+    world.request = RotationRequest::Rotate { since };
+    world.pass_time(TimeDelta::seconds(1));
+    let (rest, why) = world.run();
+    assert_eq!(says(&rest), FAILS, "{why}");
+    assert!(is_hopeless(&world.situation(), since), "only a person mends it");
+    assert!(why.ends_with("run the command again once that is mended"), "{why}");
+    assert_eq!(why.matches("run the command again").count(), 1, "{why}");
+    // Another place that may come back is worth waiting for.
+    world.record.sinks.get_mut(&place("a")).unwrap().unwritable = false;
+    assert!(!is_hopeless(&world.situation(), since), "it was not asked again");
 }
 
 #[test]
