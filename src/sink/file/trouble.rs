@@ -107,6 +107,8 @@ fn way_out(errno: Errno) -> &'static str {
         "; in a systemd unit, ReadWritePaths= or RuntimeDirectory= opens a path"
     } else if errno == Errno::EBUSY {
         "; a mount point cannot be replaced: mount the directory, not the single file"
+    } else if errno == Errno::ENOTDIR {
+        "; something else stands where the directory should be: move it away, or name another directory"
     } else {
         ""
     }
@@ -120,7 +122,7 @@ mod tests {
     fn a_full_disk_is_retried_and_a_missing_right_needs_a_person() {
         assert_eq!(Trouble::os("w", Errno::ENOSPC).class, Class::Transient);
         assert_eq!(Trouble::os("w", Errno::EIO).class, Class::Transient);
-        for errno in [Errno::EACCES, Errno::EPERM, Errno::EROFS] {
+        for errno in [Errno::EACCES, Errno::EPERM, Errno::EROFS, Errno::ENOTDIR] {
             let trouble = Trouble::os("open /x", errno);
             assert_eq!(trouble.class, Class::Terminal);
             assert!(trouble.detail.starts_with("open /x: ") && trouble.detail.contains("; "));
